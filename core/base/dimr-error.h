@@ -1,0 +1,42 @@
+/* dimr-error.h — the error domain of libdimr
+ *
+ * Every failure that a user can meet (files, memory, devices, requests) is a GError of this
+ * domain whose message is one sentence: what happened, where, and what to do. A cancelled
+ * operation is G_IO_ERROR_CANCELLED instead, so that callers can stay silent about it.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#pragma once
+
+#include <glib.h>
+
+G_BEGIN_DECLS
+
+#define DIMR_ERROR (dimr_error_quark ())
+
+/**
+ * DimrError:
+ * @DIMR_ERROR_FILE: a file could not be read or written
+ * @DIMR_ERROR_FORMAT: a file's content is not what its format allows
+ * @DIMR_ERROR_MODEL: well-formed weights that are no model this program knows
+ * @DIMR_ERROR_SHAPE: tensors whose shapes do not fit together
+ * @DIMR_ERROR_REQUEST: a value asked for by the user is out of range
+ * @DIMR_ERROR_UNSUPPORTED: no device here can do this
+ * @DIMR_ERROR_MEMORY: not enough memory
+ * @DIMR_ERROR_DEVICE: a device failed
+ */
+typedef enum
+{
+  DIMR_ERROR_FILE,
+  DIMR_ERROR_FORMAT,
+  DIMR_ERROR_MODEL,
+  DIMR_ERROR_SHAPE,
+  DIMR_ERROR_REQUEST,
+  DIMR_ERROR_UNSUPPORTED,
+  DIMR_ERROR_MEMORY,
+  DIMR_ERROR_DEVICE,
+} DimrError;
+
+GQuark dimr_error_quark (void);
+
+G_END_DECLS

@@ -1,0 +1,34 @@
+/* dimr-guidance.h — classifier-free guidance: how strong, and when
+ *
+ * Everything in this project says guidance as g in uncond + g (cond − uncond): 1 is off. The
+ * other convention, w = g − 1 in cond + w (cond − uncond), is the one of the released configs
+ * (0.4 there is g = 1.4 here).
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#pragma once
+
+#include <glib.h>
+
+G_BEGIN_DECLS
+
+typedef enum
+{
+  DIMR_GUIDANCE_CONSTANT, /* g(t) = g */
+  DIMR_GUIDANCE_COSINE,   /* g(t) = 1 + (g − 1)(1 − cos(π (1 − t)^p)) / 2 */
+} DimrGuidanceKind;
+
+typedef struct
+{
+  DimrGuidanceKind kind;
+  double           scale; /* g */
+  double           power; /* p, used by DIMR_GUIDANCE_COSINE */
+} DimrGuidance;
+
+/* FALSE where every step would be purely conditional, so that the unconditional half can be left out. */
+gboolean dimr_guidance_is_on  (const DimrGuidance *self);
+/* g(t) for t in [0, 1]. */
+double   dimr_guidance_at     (const DimrGuidance *self,
+                               double              t);
+
+G_END_DECLS
