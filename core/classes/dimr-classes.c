@@ -83,6 +83,7 @@ _dimr_classes_table (void)
       DimrClassEntry *entries = g_new0 (DimrClassEntry, DIMR_N_IMAGENET_CLASSES);
       g_auto (GStrv) lines = NULL;
 
+      dimr_classes_resource_register_resource ();
       bytes = g_resource_lookup_data (dimr_classes_resource_get_resource (), TABLE_PATH,
                                       G_RESOURCE_LOOKUP_FLAGS_NONE, NULL);
       g_assert (bytes != NULL);
@@ -129,7 +130,7 @@ _dimr_classes_exact (const char *text)
   g_autofree char *key = _dimr_classes_normalise (text);
   int index;
 
-  if (parse_index (key, &index))
+  if (parse_index (text, &index))
     {
       g_array_append_val (found, index);
       return found;
