@@ -1,0 +1,15 @@
+/* dimr.h — the one header of libdimr that ui/ and app/ include
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#pragma once
+
+#include "core/base/dimr-error.h"
+#include "core/classes/dimr-classes.h"
+#include "core/engine/dimr-engine.h"
+#include "core/engine/dimr-job.h"
+#include "core/engine/dimr-request.h"
+#include "core/image/dimr-image.h"
+#include "core/image/dimr-png.h"
+#include "core/image/dimr-recipe.h"
+#include "core/model/dimr-model.h"

@@ -1,0 +1,47 @@
+/* dimr-request.h — what a user asks the engine for
+ *
+ * A plain value: filled in, checked against a model, copied into a job.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#pragma once
+
+#include "core/image/dimr-recipe.h"
+
+G_BEGIN_DECLS
+
+/* Every class gets @count images, in order: image i is of class classes[i / count], and its noise
+ * is that of (seed, first_index + i). */
+typedef struct
+{
+  int            *classes;          /* [n_classes]; ignored by unconditional models */
+  guint           n_classes;
+  guint           count;            /* images a class, ≥ 1 */
+  guint64         seed;
+  guint64         first_index;
+  guint           n_steps;
+  DimrSamplerKind sampler;
+  DimrTimeGrid    time_grid;
+  DimrGuidance    guidance;
+  DimrPrecision   precision;
+  guint           batch;            /* images advanced together, ≥ 1; never changes a picture */
+  gboolean        previews;         /* never changes a picture either */
+  char           *output_folder;    /* each picture is saved here before it is announced; NULL: not saved */
+  float          *noise;            /* [n_images, C, H, W] instead of (seed, index); NULL: Philox */
+  gsize           n_noise;          /* floats in @noise */
+  gboolean        trace;            /* keep times, x after every outer update and the last x for the job's trace */
+} DimrRequest;
+
+#define DIMR_TYPE_REQUEST (dimr_request_get_type ())
+GType        dimr_request_get_type     (void);
+/* One image of class 0, seed 0, 25 steps, fast, guidance off. */
+DimrRequest *dimr_request_new          (void);
+DimrRequest *dimr_request_copy         (const DimrRequest *self);
+void         dimr_request_free         (DimrRequest       *self);
+guint        dimr_request_get_n_images (const DimrRequest *self);
+/* A seed that nobody chose, below 2^32 so that it can be read out loud. */
+guint64      dimr_request_random_seed  (void);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (DimrRequest, dimr_request_free)
+
+G_END_DECLS

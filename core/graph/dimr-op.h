@@ -1,0 +1,110 @@
+/* dimr-op.h — the vocabulary of a network: one table row per operation
+ *
+ * All tensors are row-major. Features are channels last, [B, N, D] or [B, H, W, D]; pictures and
+ * latents are [B, C, H, W] as in the checkpoints. `y = x Wᵀ + b` with W [N, K] as PyTorch stores
+ * it is stated once, here. "…" stands for any leading dimensions; T is 1 or B.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#pragma once
+
+#include "core/base/dimr-tensor.h"
+
+G_BEGIN_DECLS
+
+/**
+ * DimrOp: inputs are listed in slot order; [x] marks a slot that may be DIMR_NODE_NONE.
+ * @DIMR_OP_INPUT: a value written before each run; named
+ * @DIMR_OP_PARAM: a tensor of the weights; named
+ * @DIMR_OP_RESHAPE: (x): the same elements under another shape
+ * @DIMR_OP_SLICE_TOKENS: (x [B, N, D]): tokens [start, start + length) → [B, length, D]
+ * @DIMR_OP_CONCAT: (x0 […, D0], x1 […, D1], …) → […, ΣDi]
+ * @DIMR_OP_ADD: (a, b), equal shapes
+ * @DIMR_OP_AVERAGE_POOL: (x [B, C, H, W]): means of factor × factor → [B, C, H/factor, W/factor]
+ * @DIMR_OP_PATCHIFY: (x [B, C, H, W], weight [D, C, k, k], [bias [D]]), stride k → [B, H/k, W/k, D]
+ * @DIMR_OP_ADD_POSITION: (x [B, H, W, D], table [≥ H·width, D]): adds row h·width + w
+ * @DIMR_OP_EMBEDDING: (table [K, D], index [B] of I32) → [B, D]; an index outside is an error of the run
+ * @DIMR_OP_PREPEND_TOKEN: (x [B, N, D], token [B, D]) → [B, N + 1, D], the token first
+ * @DIMR_OP_TIME_PARAM: (log_snr [T], param0 [D], param1 [D], weight [D], bias [D]) → [T, D]:
+ *   p1 + s (p0 − p1), s = sigmoid(log_snr/4 · (1 + weight) + bias), elementwise
+ * @DIMR_OP_RMS_NORM: (x […, D], scale [T, D]): scale · x / (‖x‖/√D + eps)
+ * @DIMR_OP_LAYER_NORM: (weight [T, ΣDi], bias [T, ΣDi], x0 […, D0], x1, …) → […, ΣDi]: over the
+ *   channels of all xi together, biased variance, eps inside the root
+ * @DIMR_OP_LINEAR: (weight [N, K], [bias [N]], [residual […, N]], x0 […, K0], x1 […, K1], …), ΣKi = K:
+ *   concat(x0, x1, …) Wᵀ + bias + residual → […, N]; the concatenation is never made
+ * @DIMR_OP_ATTENTION: (qkv [B, N, 3·D]): channels q heads, k heads, v heads; softmax(q kᵀ HD^-½) v → [B, N, D]
+ * @DIMR_OP_GEGLU: (a […, D], b […, D]): gelu(a) · b with the exact (erf) GELU
+ * @DIMR_OP_LINEAR_GEGLU: (weight0 [N, K], bias0 [N], weight1 [N, K], bias1 [N], x […, K]):
+ *   gelu(x W0ᵀ + b0) · (x W1ᵀ + b1) → […, N]; made by fusion only
+ * @DIMR_OP_DEPTHWISE_CONV: (x [B, H, W, D], weight [D, 1, k, k], [bias [D]], [residual [B, H, W, D]]), zero padding k/2
+ * @DIMR_OP_PIXEL_SHUFFLE: (x [B, H, W, f·f·D]) → [B, f·H, f·W, D]; channels ordered (dy, dx, d)
+ * @DIMR_OP_CONV_TO_IMAGE: (x [B, H, W, D], weight [C, D, k, k], [bias [C]]), zero padding k/2 → [B, C, H, W]
+ */
+typedef enum
+{
+  DIMR_OP_INPUT,
+  DIMR_OP_PARAM,
+  DIMR_OP_RESHAPE,
+  DIMR_OP_SLICE_TOKENS,
+  DIMR_OP_CONCAT,
+  DIMR_OP_ADD,
+  DIMR_OP_AVERAGE_POOL,
+  DIMR_OP_PATCHIFY,
+  DIMR_OP_ADD_POSITION,
+  DIMR_OP_EMBEDDING,
+  DIMR_OP_PREPEND_TOKEN,
+  DIMR_OP_TIME_PARAM,
+  DIMR_OP_RMS_NORM,
+  DIMR_OP_LAYER_NORM,
+  DIMR_OP_LINEAR,
+  DIMR_OP_ATTENTION,
+  DIMR_OP_GEGLU,
+  DIMR_OP_LINEAR_GEGLU,
+  DIMR_OP_DEPTHWISE_CONV,
+  DIMR_OP_PIXEL_SHUFFLE,
+  DIMR_OP_CONV_TO_IMAGE,
+} DimrOp;
+
+#define DIMR_N_OPS (DIMR_OP_CONV_TO_IMAGE + 1)
+
+typedef guint32 DimrNodeId;
+
+#define DIMR_NODE_NONE G_MAXUINT32
+
+/* What an op needs beside its inputs; a field is zero where the op does not use it. */
+typedef struct
+{
+  guint  n_heads; /* ATTENTION */
+  guint  factor;  /* AVERAGE_POOL, PIXEL_SHUFFLE */
+  guint  width;   /* ADD_POSITION: columns of the table's grid */
+  guint  start;   /* SLICE_TOKENS */
+  guint  length;  /* SLICE_TOKENS */
+  double eps;     /* RMS_NORM, LAYER_NORM */
+} DimrAttrs;
+
+/* Everything about an op that is not arithmetic. Shapes of absent optional inputs are NULL. */
+typedef struct
+{
+  const char *name;
+  guint       min_inputs;
+  guint       max_inputs;    /* G_MAXUINT: a list */
+  guint       optional;      /* bit i: slot i may be DIMR_NODE_NONE */
+  guint       in_place;      /* bit i: the output may take over the buffer of slot i */
+
+  /* The output's shape, or FALSE with a reason in DIMR_ERROR_SHAPE. */
+  gboolean  (*infer) (const DimrAttrs          *attrs,
+                      const DimrShape * const  *inputs,
+                      guint                     n_inputs,
+                      DimrShape                *output,
+                      GError                  **error);
+  /* Multiply-accumulates: the unit of the paper's "Gflops". NULL: none. */
+  guint64   (*macs)  (const DimrAttrs          *attrs,
+                      const DimrShape * const  *inputs,
+                      guint                     n_inputs,
+                      const DimrShape          *output);
+} DimrOpInfo;
+
+/* The row of @op (static). */
+const DimrOpInfo *dimr_op_get_info (DimrOp op);
+
+G_END_DECLS

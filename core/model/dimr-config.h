@@ -1,0 +1,98 @@
+/* dimr-config.h — the architecture of a DiMR: read from `config.json`, or told by tensor shapes
+ *
+ * Field names are those of the released configuration files. Values are checked here once, so
+ * that the network builder can trust them.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#pragma once
+
+#include <gio/gio.h>
+
+#include "core/diffusion/dimr-guidance.h"
+#include "core/diffusion/dimr-sampler.h"
+#include "core/weights/dimr-weights.h"
+
+G_BEGIN_DECLS
+
+#define DIMR_MAX_BRANCHES 8
+
+typedef enum
+{
+  DIMR_BLOCK_TRANSFORMER,
+  DIMR_BLOCK_CONVNEXT,
+} DimrBlockType;
+
+typedef enum
+{
+  DIMR_NORM_TDRMSN, /* time-dependent RMS norm: the released models */
+  DIMR_NORM_LN,     /* time-dependent layer norm */
+  DIMR_NORM_RMSN,   /* RMS norm with a constant scale */
+} DimrNormType;
+
+/* One branch ("stage" in the checkpoints), lowest resolution first. */
+typedef struct
+{
+  DimrBlockType block_type;
+  guint         dim;                  /* D */
+  guint         hidden_dim;           /* of the gated MLP */
+  guint         num_attention_heads;  /* NH */
+  guint         num_blocks;           /* n gives 2·(n/2) + 1 blocks */
+  guint         max_height;           /* of the position table */
+  guint         max_width;
+  guint         image_input_ratio;    /* mean pooling before the patches */
+  guint         input_feature_ratio;  /* patch size */
+  guint         final_kernel_size;
+  guint         kernel_size;          /* of the depthwise convolution */
+} DimrStageConfig;
+
+typedef struct
+{
+  guint             channels;         /* C */
+  guint             image_size;       /* of x: pixels, or latent pixels */
+  guint             num_classes;      /* K + 1 rows with the null class last; 0: unconditional */
+  DimrNormType      norm_type;
+  guint             n_stages;
+  DimrStageConfig   stages[DIMR_MAX_BRANCHES];
+  float             loss_coeffs[DIMR_MAX_BRANCHES];
+
+  /* How it is to be sampled; filled with the released models' values where the file is silent. */
+  DimrScheduleKind  schedule;
+  double            beta_0;           /* LINEAR: beta(0), beta(1); DISCRETE: first and last beta */
+  double            beta_1;
+  DimrTimeCondition time_condition;
+  gboolean          normalize_input;  /* feed x / std(x) per sample (the 512 px option; off as released) */
+  guint             default_steps;
+  DimrSamplerKind   default_sampler;
+  DimrGuidance      default_guidance;
+  int              *trained_classes;  /* [n_trained_classes]; NULL: not said */
+  guint             n_trained_classes;
+  char             *title;            /* NULL: not said */
+} DimrConfig;
+
+/* DIMR_ERROR_FORMAT (no JSON, wrong type) or DIMR_ERROR_MODEL (another architecture, a value out of range)
+ * with the member's name in the sentence. @display_name: what messages call the file. */
+DimrConfig *dimr_config_parse      (const char       *json,
+                                    gsize             length,
+                                    const char       *display_name,
+                                    GError          **error);
+DimrConfig *dimr_config_load       (const char       *path,
+                                    GError          **error);
+/* The architecture whose parameters have exactly these names and shapes. DIMR_ERROR_MODEL says what
+ * the file is instead, as far as its tensors tell. */
+DimrConfig *dimr_config_recognise  (DimrWeights      *weights,
+                                    GError          **error);
+/* A model of the paper's Table 4 by name: "DiMR-M/3R", "DiMR-L/3R", "DiMR-XL/2R", "DiMR-XL/3R",
+ * "DiMR-G/2R"; NULL where there is no such name. */
+DimrConfig *dimr_config_new_for_variant (const char  *name);
+/* NULL-terminated, static. */
+const char * const *dimr_config_list_variants (void);
+DimrConfig *dimr_config_copy       (const DimrConfig *self);
+void        dimr_config_free       (DimrConfig       *self);
+
+/* Blocks of a stage: 2·(num_blocks/2) + 1. */
+guint       dimr_stage_config_get_n_blocks (const DimrStageConfig *self);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (DimrConfig, dimr_config_free)
+
+G_END_DECLS

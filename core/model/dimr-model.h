@@ -1,0 +1,54 @@
+/* dimr-model.h — a loaded model: its weights, its configuration, what it is good at
+ *
+ * Immutable after loading; may be read from any thread. A model is a folder with `config.json`
+ * and a weights file, or a weights file alone whose architecture is told by its tensors.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#pragma once
+
+#include <gio/gio.h>
+
+#include "core/diffusion/dimr-sampler.h"
+#include "core/diffusion/dimr-guidance.h"
+#include "core/model/dimr-config.h"
+#include "core/weights/dimr-weights.h"
+
+G_BEGIN_DECLS
+
+#define DIMR_TYPE_MODEL (dimr_model_get_type ())
+G_DECLARE_FINAL_TYPE (DimrModel, dimr_model, DIMR, MODEL, GObject)
+
+/* @path: a folder or a weights file. Checks every tensor's presence and shape against the architecture. Blocks. */
+DimrModel        *dimr_model_load                 (const char    *path,
+                                                   GCancellable  *cancellable,
+                                                   GError       **error);
+/* A person's name for it: the model card's title, or the folder's or file's name (transfer none). */
+const char       *dimr_model_get_name             (DimrModel     *self);
+/* "DiMR, 3 branches, 4.3 M parameters, 32×32" (transfer none). */
+const char       *dimr_model_get_summary          (DimrModel     *self);
+/* The folder or file that was loaded (transfer none). */
+const char       *dimr_model_get_path             (DimrModel     *self);
+/* SHA-256 of the weights file in hex (transfer none). */
+const char       *dimr_model_get_hash             (DimrModel     *self);
+/* Markdown of the model card beside the weights; NULL where there is none (transfer none). */
+const char       *dimr_model_get_card             (DimrModel     *self);
+const DimrConfig *dimr_model_peek_config          (DimrModel     *self);
+DimrWeights      *dimr_model_peek_weights         (DimrModel     *self);
+DimrSchedule     *dimr_model_peek_schedule        (DimrModel     *self);
+/* Pixels of the pictures it makes. */
+guint             dimr_model_get_image_size       (DimrModel     *self);
+guint64           dimr_model_get_n_parameters     (DimrModel     *self);
+gboolean          dimr_model_is_conditional       (DimrModel     *self);
+/* TRUE where the model is known to have been trained on that ImageNet class, or where nothing is known. */
+gboolean          dimr_model_knows_class          (DimrModel     *self,
+                                                   int            class_index);
+/* [n] indices; NULL and 0 where the model does not say (transfer none). */
+const int        *dimr_model_peek_trained_classes (DimrModel     *self,
+                                                   guint         *n);
+/* Defaults that its makers chose. */
+guint             dimr_model_get_default_steps    (DimrModel     *self);
+DimrSamplerKind   dimr_model_get_default_sampler  (DimrModel     *self);
+DimrGuidance      dimr_model_get_default_guidance (DimrModel     *self);
+
+G_END_DECLS
