@@ -240,3 +240,10 @@ dimr_weights_get_metadata (DimrWeights *self,
   g_return_val_if_fail (self != NULL && key != NULL, NULL);
   return self->metadata != NULL ? g_hash_table_lookup (self->metadata, key) : NULL;
 }
+
+GHashTable *
+dimr_weights_peek_metadata (DimrWeights *self)
+{
+  g_return_val_if_fail (self != NULL, NULL);
+  return self->metadata;
+}
