@@ -4,6 +4,10 @@
  */
 #include "weights-builder.h"
 
+#include <fcntl.h>
+#include <glib/gstdio.h>
+#include <unistd.h>
+
 static const char sound[] = PROTO "}" KEY_W TENSOR "s.";
 
 static GByteArray *
@@ -274,6 +278,119 @@ test_checksum_of_the_list_is_checked (void)
   assert_refused_for (file, "checksum is wrong");
 }
 
+/* --- Beyond 4 GiB --- */
+
+#define N_LARGE 0x40000010 /* floats: 4 GiB and 64 bytes */
+#define LARGE ((guint64) N_LARGE * 4)
+
+/* As PyTorch writes them: sizes and checksums (left out here) behind the data, in 64 bits where the
+ * entry is large or lies high. */
+static guint64
+write_streamed (int           fd,
+                guint64       at,
+                GByteArray   *directory,
+                const char   *name,
+                gconstpointer data,
+                guint64       size)
+{
+  g_autoptr (GByteArray) head = g_byte_array_new (), tail = g_byte_array_new ();
+  gboolean large = size > 0xfffffffe, high = at > 0xfffffffe;
+
+  archive_put_header (head, name, 0, FALSE, 0);
+  patch (head, LOCAL_FLAGS, 2, 0x0808);
+  g_assert_cmpint (pwrite (fd, head->data, head->len, (off_t) at), ==, head->len);
+  if (data != NULL)
+    g_assert_cmpint (pwrite (fd, data, size, (off_t) (at + head->len)), ==, (gssize) size);
+  put (tail, 4, 0x08074b50);
+  put (tail, 4, 0);
+  put (tail, large || high ? 8 : 4, size);
+  put (tail, large || high ? 8 : 4, size);
+  g_assert_cmpint (pwrite (fd, tail->data, tail->len, (off_t) (at + head->len + size)), ==, tail->len);
+
+  {
+    gsize line = directory->len;
+    guint n_extra = (large ? 16 : 0) + (high ? 8 : 0);
+
+    archive_put_header (directory, name, large ? 0xffffffff : size, TRUE, high ? 0xffffffff : at);
+    patch (directory, line + CENTRAL_FLAGS, 2, 0x0808);
+    if (n_extra > 0)
+      {
+        patch (directory, line + 30, 2, n_extra + 4);
+        put (directory, 2, 1);
+        put (directory, 2, n_extra);
+      }
+    put (directory, large ? 8 : 0, size);
+    put (directory, large ? 8 : 0, size);
+    put (directory, high ? 8 : 0, at);
+  }
+  return at + head->len + size + tail->len;
+}
+
+static void
+write_large_archive (int fd)
+{
+  static const char pickle[] =
+    PROTO "}(" KEY_X TENSOR_AT (STORAGE_OF ("Float", "X\1\0\0\0" "0", "J\20\0\0\100"), "K\0", "J\20\0\0\100\x85", "K\1\x85")
+    KEY_W TENSOR_AT (STORAGE_OF ("Float", "X\1\0\0\0" "1", "K\4"), "K\0", "K\4\x85", "K\1\x85") "u.";
+  g_autoptr (GByteArray) directory = g_byte_array_new ();
+  guint64 at, n_lines;
+
+  at = write_streamed (fd, 0, directory, "a/data.pkl", pickle, sizeof pickle - 1);
+  at = write_streamed (fd, at, directory, "a/data/0", NULL, LARGE);
+  at = write_streamed (fd, at, directory, "a/data/1", builder_floats, sizeof builder_floats);
+  n_lines = directory->len;
+  put (directory, 4, 0x06064b50);
+  put (directory, 8, 44);
+  put (directory, 4, 0);
+  put (directory, 8, 0);
+  put (directory, 8, 3);
+  put (directory, 8, 3);
+  put (directory, 8, n_lines);
+  put (directory, 8, at);
+  put (directory, 4, 0x07064b50);
+  put (directory, 4, 0);
+  put (directory, 8, at + n_lines);
+  put (directory, 4, 1);
+  put (directory, 4, 0x06054b50);
+  put (directory, 4, 0);
+  put (directory, 2, 3);
+  put (directory, 2, 3);
+  put (directory, 4, n_lines);
+  put (directory, 4, 0xffffffff);
+  put (directory, 2, 0);
+  g_assert_cmpint (pwrite (fd, directory->data, directory->len, (off_t) at), ==, directory->len);
+}
+
+static void
+test_entries_beyond_4_gib_are_read (void)
+{
+  g_autofree char *path = NULL;
+  g_autoptr (DimrWeights) weights = NULL;
+  g_autoptr (GError) error = NULL;
+  float end[4] = { 9, 9, 9, 9 };
+  const float zeros[4] = { 0 };
+  DimrTensor *w;
+  int fd = g_file_open_tmp ("dimr-large-XXXXXX", &path, &error);
+
+  g_assert_no_error (error);
+  if (ftruncate (fd, LARGE) != 0)
+    {
+      g_test_skip ("no files beyond 4 GiB here");
+      goto out;
+    }
+  write_large_archive (fd);
+  weights = dimr_weights_open (path, NULL, &error);
+  g_assert_no_error (error);
+  w = dimr_weights_peek (weights, "w");
+  g_assert_cmpmem (dimr_tensor_peek_data (w), dimr_tensor_get_n_bytes (w), builder_floats, sizeof builder_floats);
+  g_assert_cmpuint (dimr_tensor_get_n_elements (dimr_weights_peek (weights, "x")), ==, N_LARGE);
+  dimr_tensor_read_f32 (dimr_weights_peek (weights, "x"), N_LARGE - 4, 4, end);
+  g_assert_cmpmem (end, sizeof end, zeros, sizeof zeros);
+out:
+  close (fd);
+  g_unlink (path);
+}
+
 /* --- Before 1.6 --- */
 
 #define MAGIC "\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19\x2e"
@@ -383,6 +500,7 @@ main (int argc, char **argv)
   g_test_add_func ("/zip/folders-may-be-listed", test_folders_may_be_listed);
   g_test_add_func ("/zip/only-checkpoints-are-read", test_only_checkpoints_are_read);
   g_test_add_func ("/zip/checksum-of-the-list-is-checked", test_checksum_of_the_list_is_checked);
+  g_test_add_func ("/zip/entries-beyond-4-GiB-are-read", test_entries_beyond_4_gib_are_read);
   g_test_add_func ("/legacy/containers-are-checked", test_legacy_containers_are_checked);
   g_test_add_func ("/legacy/parts-of-storages-are-bounded", test_legacy_parts_of_storages_are_bounded);
   g_test_add_func ("/legacy/older-archives-are-named", test_older_archives_are_named);

@@ -328,6 +328,38 @@ test_model_equals_its_safetensors (gconstpointer folder)
   g_assert_cmpstr (dimr_weights_get_table (got), ==, NULL);
 }
 
+/* Every safetensors file below @folder but those made to be bad; returns how many. */
+static guint
+read_all_below (const char *folder)
+{
+  g_autoptr (GDir) dir = g_dir_open (folder, 0, NULL);
+  const char *name;
+  guint n = 0;
+
+  g_assert_nonnull (dir);
+  while ((name = g_dir_read_name (dir)) != NULL)
+    {
+      g_autofree char *path = g_build_filename (folder, name, NULL);
+
+      if (g_file_test (path, G_FILE_TEST_IS_DIR) && strcmp (name, "bad") != 0)
+        n += read_all_below (path);
+      else if (g_str_has_suffix (name, ".safetensors") && !g_file_test (path, G_FILE_TEST_IS_DIR))
+        {
+          g_autoptr (DimrWeights) weights = open_ok (path);
+
+          g_assert_cmpuint (dimr_weights_get_n_tensors (weights), >, 0);
+          n++;
+        }
+    }
+  return n;
+}
+
+static void
+test_all_reference_data_is_read (gconstpointer folder)
+{
+  g_assert_cmpuint (read_all_below (folder), >=, 40);
+}
+
 static void
 test_tensors_outlive_the_weights (void)
 {
@@ -409,8 +441,14 @@ main (int argc, char **argv)
     }
   g_test_add_data_func ("/weights/model-equals-its-safetensors/bundled", TEST_DATA_DIR "/reference/C2_n1_n6_k5",
                         test_model_equals_its_safetensors);
+  g_test_add_data_func ("/weights/all-reference-data-is-read/bundled", TEST_DATA_DIR "/reference",
+                        test_all_reference_data_is_read);
   if (g_getenv ("DIMR_REFERENCE_DIR") != NULL)
-    add_models_of (g_getenv ("DIMR_REFERENCE_DIR"));
+    {
+      add_models_of (g_getenv ("DIMR_REFERENCE_DIR"));
+      g_test_add_data_func ("/weights/all-reference-data-is-read/full", g_getenv ("DIMR_REFERENCE_DIR"),
+                            test_all_reference_data_is_read);
+    }
   g_test_add_func ("/weights/tensors-outlive-the-weights", test_tensors_outlive_the_weights);
   g_test_add_func ("/weights/table-made-in-memory", test_table_made_in_memory);
   return g_test_run ();
