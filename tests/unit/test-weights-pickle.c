@@ -329,6 +329,7 @@ test_tensors_stay_inside_their_storage (void)
     CASE (TABLE (HUGE, "K\1\x85", "K\1\x85"), "outside its storage"),
     CASE (TABLE ("K\0", "K\2\x85", HUGE "\x85"), "outside its storage"),
     CASE (TABLE ("K\0", "K\2K\2\x86", HUGE HUGE "\x86"), "outside its storage"),
+    CASE (TABLE ("K\0", "K\4\x85", "\x8a\x08\xff\xff\xff\xff\xff\xff\xff\x7f\x85"), "outside its storage"),
     CASE (TABLE ("K\0", HUGE "\x85", "K\0\x85"), "overflows"),
     CASE (TABLE ("K\0", HUGE HUGE "K\0\x87", "K\1K\1K\1\x87"), "overflows"),
     CASE (TABLE ("K\0", "J\xff\xff\xff\x7f\x85", "K\0\x85"), "larger than its storage"),
@@ -460,6 +461,28 @@ test_limits_hold (void)
   refuse_repeated (PROTO "N", "q\0", 2, 5000000, "more than 5000000 steps");
 }
 
+static void
+test_too_many_tensors_are_refused (void)
+{
+  GByteArray *pickle = g_byte_array_new ();
+
+  put_text (pickle, PROTO "}(");
+  g_byte_array_append (pickle, (const guint8 *) KEY_W TENSOR "q\0", sizeof (KEY_W TENSOR "q\0") - 1);
+  for (guint i = 0; i < 100000; i++)
+    {
+      g_autofree char *name = g_strdup_printf ("%06u", i);
+
+      put_text (pickle, "U");
+      put (pickle, 1, 6);
+      put_text (pickle, name);
+      put_text (pickle, "h");
+      put (pickle, 1, 0);
+    }
+  put_text (pickle, "u.");
+  assert_refused_for (archive_for_pickle (pickle->data, pickle->len), "more than 100000 tensors");
+  g_byte_array_unref (pickle);
+}
+
 /* --- Which table --- */
 
 #define KEY_EMA "X\3\0\0\0ema"
@@ -482,7 +505,7 @@ test_tables_are_chosen_in_order (void)
     ROW (PROTO "}(" KEY_MODEL ONE_TENSOR KEY_EMA "N" KEY_W TENSOR "u.", "model"),
     ROW (PROTO "}(" KEY_MODEL TENSOR KEY_EMA "G?\360\0\0\0\0\0\0" KEY_W TENSOR "u.", NULL),
     /* What is neither a tensor nor an object of a training program is left out. */
-    ROW (PROTO "}(" KEY_X "K\7" KEY_W TENSOR "X\1\0\0\0y]K\1a" "u.", NULL),
+    ROW (PROTO "}(K\1NK\2N" KEY_X "K\7" KEY_W TENSOR "X\1\0\0\0y]K\1a" "u.", NULL),
     /* Classes as keys of a table that is not used. */
     ROW (PROTO "}(" KEY_W TENSOR KEY_X "}(cpytorch_lightning.callbacks\nA\nNcpytorch_lightning.callbacks\nA\nNu" "u.", NULL),
 #undef ROW
@@ -540,6 +563,7 @@ main (int argc, char **argv)
   g_test_add_func ("/pickle/repeated-references-cost-nothing", test_repeated_references_cost_nothing);
   g_test_add_func ("/pickle/loops-end", test_loops_end);
   g_test_add_func ("/pickle/limits-hold", test_limits_hold);
+  g_test_add_func ("/pickle/too-many-tensors-are-refused", test_too_many_tensors_are_refused);
   g_test_add_func ("/pickle/tables-are-chosen-in-order", test_tables_are_chosen_in_order);
   g_test_add_func ("/pickle/what-stands-among-weights-is-checked", test_what_stands_among_weights_is_checked);
   return g_test_run ();

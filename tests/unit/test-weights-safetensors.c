@@ -111,6 +111,11 @@ test_headers_leave_nothing_to_interpretation (void)
     { "{\"\\ud83dx\":" ENTRY ("F32", "[1]", "[0,4]") "}", 4, "surrogate" },
     { "{\"\\x\":" ENTRY ("F32", "[1]", "[0,4]") "}", 4, "escape is unknown" },
     { "{\"\\u12g4\":" ENTRY ("F32", "[1]", "[0,4]") "}", 4, "not hexadecimal" },
+    { "{\"\\u12", 0, "escape is cut off" },
+    { "{\"\\ud83d\\ude", 0, "escape is cut off" },
+    { "{\"\\ud83d\\u0041\":{}}", 0, "surrogate" },
+    { "{\"a\\", 0, "string is cut off" },
+    { "{\"a", 0, "string is cut off" },
     { "{\"\t\":" ENTRY ("F32", "[1]", "[0,4]") "}", 4, "control character" },
     { "{\"\xff\":" ENTRY ("F32", "[1]", "[0,4]") "}", 4, "not UTF-8" },
     { "{\"a\":" ENTRY ("F32", "[1]", "[0,4]") ",\"\\u0061\":" ENTRY ("F32", "[1]", "[4,8]") "}", 8, "'a' stands twice" },
@@ -121,6 +126,21 @@ test_headers_leave_nothing_to_interpretation (void)
   };
 
   refuse_all (cases, G_N_ELEMENTS (cases));
+}
+
+static void
+test_endless_names_are_refused (void)
+{
+  g_autofree char *name = g_strnfill (1025, 'a');
+  g_autofree char *json = g_strdup_printf ("{\"%s\":" ENTRY ("F32", "[1]", "[0,4]") "}", name);
+  g_autoptr (DimrWeights) weights = NULL;
+
+  assert_refused_for (file_of (json, 4), "a string is too long");
+  name[1024] = '\0';
+  g_free (json);
+  json = g_strdup_printf ("{\"%s\":" ENTRY ("F32", "[1]", "[0,4]") "}", name);
+  weights = open_made (file_of (json, 4));
+  g_assert_nonnull (dimr_weights_peek (weights, name));
 }
 
 static void
@@ -488,6 +508,7 @@ main (int argc, char **argv)
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/safetensors/sound-headers-are-read", test_sound_headers_are_read);
   g_test_add_func ("/safetensors/headers-leave-nothing-to-interpretation", test_headers_leave_nothing_to_interpretation);
+  g_test_add_func ("/safetensors/endless-names-are-refused", test_endless_names_are_refused);
   g_test_add_func ("/safetensors/data-is-tiled-exactly", test_data_is_tiled_exactly);
   g_test_add_func ("/safetensors/other-types-are-named", test_other_types_are_named);
   g_test_add_func ("/safetensors/too-many-tensors-are-refused", test_too_many_tensors_are_refused);

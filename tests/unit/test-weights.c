@@ -381,7 +381,7 @@ test_table_made_in_memory (void)
   GHashTable *tensors = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, (GDestroyNotify) dimr_tensor_unref);
   const float data[6] = { 1, 2, 3, 4, 5, 6 };
   DimrShape shape = DIMR_SHAPE (2, 3), scalar = DIMR_SHAPE_SCALAR;
-  g_autoptr (DimrWeights) weights = NULL;
+  g_autoptr (DimrWeights) weights = NULL, same = NULL;
 
   g_hash_table_insert (tensors, g_strdup ("b"), dimr_tensor_new_copy (DIMR_DTYPE_F32, &shape, data));
   g_hash_table_insert (tensors, g_strdup ("a"), dimr_tensor_new_copy (DIMR_DTYPE_F32, &scalar, data));
@@ -393,6 +393,9 @@ test_table_made_in_memory (void)
   g_assert_cmpstr (dimr_weights_peek_names (weights)[0], ==, "a");
   g_assert_cmpstr (dimr_weights_peek_names (weights)[1], ==, "b");
   g_assert_null (dimr_weights_peek (weights, "c"));
+  same = dimr_weights_ref (weights);
+  g_clear_pointer (&weights, dimr_weights_unref);
+  g_assert_cmpuint (dimr_weights_get_n_tensors (same), ==, 2);
 }
 
 static void
