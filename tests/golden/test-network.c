@@ -233,7 +233,7 @@ test_taps (gconstpointer data)
   g_autoptr (DimrProgram) program = NULL;
   g_autoptr (DimrWeights) listing = NULL;
 
-  if (!g_file_test (path, G_FILE_TEST_EXISTS))
+  if (path == NULL)
     {
       g_test_skip ("only in the full reference data");
       return;
