@@ -17,8 +17,8 @@ typedef enum
   DIMR_CLASS_GROUP_DOGS,
   DIMR_CLASS_GROUP_MAMMALS,      /* other than dogs */
   DIMR_CLASS_GROUP_REPTILES,     /* and amphibians */
-  DIMR_CLASS_GROUP_SEA_LIFE,     /* fish, corals, jellyfish, crustaceans … */
-  DIMR_CLASS_GROUP_INSECTS,      /* and spiders */
+  DIMR_CLASS_GROUP_SEA_LIFE,     /* fish, corals, jellyfish, crustaceans … but no mammals */
+  DIMR_CLASS_GROUP_INSECTS,      /* and spiders, worms, snails */
   DIMR_CLASS_GROUP_FOOD,         /* food, fruit, vegetables, fungi, plants */
   DIMR_CLASS_GROUP_VEHICLES,
   DIMR_CLASS_GROUP_PLACES,       /* landscapes and buildings */

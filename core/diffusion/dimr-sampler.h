@@ -28,7 +28,7 @@ typedef enum
 
 #define DIMR_N_SAMPLERS (DIMR_SAMPLER_DPM_SOLVER_3M + 1)
 
-/* How the grid of outer times is laid out between t = 1 and t = 1/1000. */
+/* How the grid of outer times is laid out between the schedule's start (t = 1) and t = 1/1000. */
 typedef enum
 {
   DIMR_TIME_GRID_UNIFORM, /* uniform in t: the released default */

@@ -38,6 +38,8 @@ DimrSchedule     *dimr_schedule_ref                (DimrSchedule       *self);
 void              dimr_schedule_unref              (DimrSchedule       *self);
 
 DimrScheduleKind  dimr_schedule_get_kind           (const DimrSchedule *self);
+/* Where sampling starts: 1, or 0.9946 in the cosine schedule, whose alpha is 0 at t = 1. */
+double            dimr_schedule_get_t_start        (const DimrSchedule *self);
 double            dimr_schedule_log_alpha          (const DimrSchedule *self,
                                                     double              t);
 double            dimr_schedule_alpha              (const DimrSchedule *self,

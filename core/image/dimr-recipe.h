@@ -26,12 +26,14 @@ typedef struct
   guint64         image_index;  /* the noise is a function of (seed, image_index) */
   guint           n_steps;
   DimrSamplerKind sampler;
+  DimrTimeGrid    time_grid;
   DimrGuidance    guidance;
   DimrPrecision   precision;
   char           *device;       /* what computed it; NULL where unknown */
   guint           width;
   guint           height;
   char           *version;      /* of this program; NULL where unknown */
+  gboolean        own_noise;    /* it started from noise that the user gave, so that (seed, image_index) do not make it again */
 } DimrRecipe;
 
 #define DIMR_TYPE_RECIPE (dimr_recipe_get_type ())
@@ -47,9 +49,23 @@ char       *dimr_recipe_to_json       (const DimrRecipe *self);
 /* DIMR_ERROR_FORMAT where @json is no recipe: unknown members are ignored, wrong types are not. */
 DimrRecipe *dimr_recipe_from_json     (const char       *json,
                                        GError          **error);
-/* Reads what the A1111 grammar can tell: for files whose `dimr` chunk an editor has dropped. */
+/* Reads what the A1111 grammar can tell: for files whose `dimr` chunk an editor has dropped, and
+ * for pictures of other programs, whose prompt is a class only where it is the name of one.
+ * DIMR_ERROR_FORMAT where the last line holds fewer than three settings, or a number that is none. */
 DimrRecipe *dimr_recipe_from_parameters (const char     *text,
                                        GError          **error);
+
+/* How files and command lines spell these choices (static): "uniform", "log-snr"; "constant",
+ * "cosine"; "f32", "bf16". The readers ignore case. */
+const char *dimr_time_grid_to_string        (DimrTimeGrid      grid);
+gboolean    dimr_time_grid_from_string      (const char       *string,
+                                             DimrTimeGrid     *grid);
+const char *dimr_guidance_kind_to_string    (DimrGuidanceKind  kind);
+gboolean    dimr_guidance_kind_from_string  (const char       *string,
+                                             DimrGuidanceKind *kind);
+const char *dimr_precision_to_string        (DimrPrecision     precision);
+gboolean    dimr_precision_from_string      (const char       *string,
+                                             DimrPrecision    *precision);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (DimrRecipe, dimr_recipe_free)
 

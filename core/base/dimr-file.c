@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/base/dimr-file.h"
+
+#include "core/base/dimr-error.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <glib/gstdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Returns FALSE with errno set. */
+static gboolean
+write_all (int           fd,
+           const guint8 *data,
+           gsize         size)
+{
+  while (size > 0)
+    {
+      gssize n = write (fd, data, MIN (size, (gsize) 1 << 30));
+
+      if (n < 0 && errno == EINTR)
+        continue;
+      if (n < 0)
+        return FALSE;
+      data += n;
+      size -= n;
+    }
+  return TRUE;
+}
+
+/* Makes the rename itself durable. A file system that cannot flush a folder (EINVAL) has nothing to flush. */
+static gboolean
+sync_folder (const char *folder)
+{
+  int fd = open (folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  gboolean ok;
+  int saved;
+
+  if (fd < 0)
+    return FALSE;
+  ok = fsync (fd) == 0 || errno == EINVAL;
+  saved = errno;
+  close (fd);
+  errno = saved;
+  return ok;
+}
+
+gboolean
+dimr_file_write_atomic (const char  *path,
+                        GBytes      *bytes,
+                        GError     **error)
+{
+  g_autofree char *folder = NULL;
+  g_autofree char *temporary = NULL;
+  const char *failed = NULL;
+  gconstpointer data;
+  gsize size;
+  int fd, saved;
+
+  g_return_val_if_fail (path != NULL && bytes != NULL, FALSE);
+  g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
+
+  data = g_bytes_get_data (bytes, &size);
+  folder = g_path_get_dirname (path);
+  temporary = g_strdup_printf ("%s/.dimr-part-XXXXXX", folder);
+
+  fd = g_mkstemp_full (temporary, O_RDWR | O_CLOEXEC, 0666);
+  if (fd < 0)
+    {
+      saved = errno;
+      g_set_error (error, DIMR_ERROR, DIMR_ERROR_FILE, "“%s” could not be created: %s.", path, g_strerror (saved));
+      return FALSE;
+    }
+
+  if (!write_all (fd, data, size) || fsync (fd) != 0)
+    failed = "written";
+  saved = errno;
+  /* Network file systems report a full disk no earlier than here. */
+  if (close (fd) != 0 && failed == NULL)
+    {
+      failed = "written";
+      saved = errno;
+    }
+  if (failed == NULL && g_rename (temporary, path) != 0)
+    {
+      failed = "put in its place";
+      saved = errno;
+    }
+  if (failed != NULL)
+    {
+      g_unlink (temporary);
+      g_set_error (error, DIMR_ERROR, DIMR_ERROR_FILE, "“%s” could not be %s: %s.", path, failed, g_strerror (saved));
+      return FALSE;
+    }
+
+  if (!sync_folder (folder))
+    {
+      saved = errno;
+      g_set_error (error, DIMR_ERROR, DIMR_ERROR_FILE,
+                   "“%s” was written, but its folder could not be flushed to the disk: %s.",
+                   path, g_strerror (saved));
+      return FALSE;
+    }
+  return TRUE;
+}

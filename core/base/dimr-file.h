@@ -1,0 +1,19 @@
+/* dimr-file.h — files that appear whole or not at all
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#pragma once
+
+#include <glib.h>
+
+G_BEGIN_DECLS
+
+/* Writes @bytes to a temporary file beside @path, flushes it to the disk, renames it to @path and
+ * flushes the folder: after a crash or a power cut there is the old file or the new one, never a
+ * part. Replaces an existing file; keeps no link to it. Blocks on the disk: for worker threads.
+ * DIMR_ERROR_FILE names the path and the cause, and leaves nothing behind. */
+gboolean dimr_file_write_atomic (const char  *path,
+                                 GBytes      *bytes,
+                                 GError     **error);
+
+G_END_DECLS

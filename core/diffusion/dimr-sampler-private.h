@@ -1,0 +1,60 @@
+/* dimr-sampler-private.h — what a solver provides: a plan of the whole walk
+ *
+ * Every solver here is linear in what it has seen: after an evaluation gives
+ * x0 = (x − sigma eps)/alpha, the next point is a fixed combination of the start of the current
+ * interval and of the last predictions of x0. So a solver is a function that writes one row of
+ * coefficients for each evaluation, once, in double, and the walk itself is shared.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#pragma once
+
+#include "core/diffusion/dimr-sampler.h"
+
+G_BEGIN_DECLS
+
+/* Predictions of x0 that a row may combine. */
+#define DIMR_SAMPLER_HISTORY 3
+
+/* One evaluation, and where it leads:
+ *   next = start·x + Σ_k x0[k]·X0_k, X0_0 the prediction just made, X0_1 the one before, … */
+typedef struct
+{
+  double   t;                        /* evaluate here */
+  double   alpha, sigma;             /* at t */
+  double   start;
+  double   x0[DIMR_SAMPLER_HISTORY];
+  gboolean outer;                    /* the next point ends an interval and becomes x */
+} DimrSamplerStep;
+
+/* Writes @steps [n_steps]; @times [n_steps + 1] is the grid, falling. */
+typedef void (*DimrSamplerPlan) (const DimrSchedule *schedule,
+                                 const double       *times,
+                                 guint               n_steps,
+                                 DimrSamplerStep    *steps);
+
+void          dimr_dpm_solver_fast_plan   (const DimrSchedule *schedule,
+                                           const double       *times,
+                                           guint               n_steps,
+                                           DimrSamplerStep    *steps);
+void          dimr_dpm_solver_2m_plan     (const DimrSchedule *schedule,
+                                           const double       *times,
+                                           guint               n_steps,
+                                           DimrSamplerStep    *steps);
+void          dimr_dpm_solver_3m_plan     (const DimrSchedule *schedule,
+                                           const double       *times,
+                                           guint               n_steps,
+                                           DimrSamplerStep    *steps);
+
+/* Fills in t, alpha and sigma. */
+void          dimr_sampler_step_set_time  (DimrSamplerStep    *step,
+                                           const DimrSchedule *schedule,
+                                           double              t);
+
+/* The walk's own precision, for networks and tests that work in double: the point [n] to
+ * evaluate at (transfer none, valid until the next feed), and feed() with doubles. */
+const double *dimr_sampler_peek_point_f64 (DimrSampler        *self);
+void          dimr_sampler_feed_f64       (DimrSampler        *self,
+                                           const double       *eps);
+
+G_END_DECLS

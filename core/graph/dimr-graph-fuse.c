@@ -1,0 +1,209 @@
+/* dimr-graph-fuse.c — fewer passes over memory, the same numbers up to rounding
+ *
+ * Two patterns carry all the gain in a DiMR block: `x + linear (…)` and `x + depthwise_conv (…)`
+ * become the residual of the product, and `geglu (linear (x), linear (x))` becomes one node. A
+ * node that somebody looks at (kept, or used twice) is never fused away.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "core/graph/dimr-graph.h"
+
+/* Residual slots of the ops that have one. */
+#define LINEAR_RESIDUAL 2
+#define DEPTHWISE_RESIDUAL 3
+
+typedef struct
+{
+  const DimrGraph *source;
+  DimrGraph *target;
+  DimrNodeId *map;   /* [n] source id → target id */
+  guint *uses;       /* [n] live users, kept ones counted once more */
+  gboolean *fused;   /* [n] became part of its only user */
+} Fusion;
+
+static const DimrNode *
+peek (const Fusion *self,
+      DimrNodeId    id)
+{
+  return dimr_graph_peek_node (self->source, id);
+}
+
+static void
+count_uses (Fusion           *self,
+            const DimrNodeId *keep,
+            guint             n_keep)
+{
+  for (guint i = 0; i < n_keep; i++)
+    self->uses[keep[i]]++;
+  /* Inputs have smaller ids than their users, so one pass from the end sees every live user first. */
+  for (guint id = dimr_graph_get_n_nodes (self->source); id-- > 0;)
+    {
+      const DimrNode *node = peek (self, id);
+
+      if (self->uses[id] == 0)
+        continue;
+      for (guint i = 0; i < node->n_inputs; i++)
+        if (node->inputs[i] != DIMR_NODE_NONE)
+          self->uses[node->inputs[i]]++;
+    }
+}
+
+static gboolean
+is_private (const Fusion *self,
+            DimrNodeId    id,
+            DimrOp        op)
+{
+  return self->uses[id] == 1 && !self->fused[id] && peek (self, id)->op == op;
+}
+
+/* Which slot of addition @id is a product that can take the other one as its residual; −1: none. */
+static int
+find_product (const Fusion *self,
+              DimrNodeId    id)
+{
+  const DimrNode *add = peek (self, id);
+
+  /* The second operand first: models write x + f(x). */
+  for (int slot = 1; slot >= 0; slot--)
+    {
+      DimrNodeId product = add->inputs[slot];
+
+      if (is_private (self, product, DIMR_OP_LINEAR) &&
+          peek (self, product)->inputs[LINEAR_RESIDUAL] == DIMR_NODE_NONE)
+        return slot;
+      if (is_private (self, product, DIMR_OP_DEPTHWISE_CONV) &&
+          peek (self, product)->inputs[DEPTHWISE_RESIDUAL] == DIMR_NODE_NONE)
+        return slot;
+    }
+  return -1;
+}
+
+/* Two products of one input with biases and nothing else, made for this gate only. */
+static gboolean
+is_gated_pair (const Fusion *self,
+               DimrNodeId    id)
+{
+  const DimrNode *gate = peek (self, id);
+  const DimrNode *a, *b;
+
+  if (gate->inputs[0] == gate->inputs[1] ||
+      !is_private (self, gate->inputs[0], DIMR_OP_LINEAR) || !is_private (self, gate->inputs[1], DIMR_OP_LINEAR))
+    return FALSE;
+  a = peek (self, gate->inputs[0]);
+  b = peek (self, gate->inputs[1]);
+  return a->n_inputs == 4 && b->n_inputs == 4 && a->inputs[3] == b->inputs[3] &&
+         a->inputs[1] != DIMR_NODE_NONE && b->inputs[1] != DIMR_NODE_NONE &&
+         a->inputs[LINEAR_RESIDUAL] == DIMR_NODE_NONE && b->inputs[LINEAR_RESIDUAL] == DIMR_NODE_NONE;
+}
+
+static void
+mark_fused (Fusion *self)
+{
+  for (guint id = 0; id < dimr_graph_get_n_nodes (self->source); id++)
+    {
+      const DimrNode *node = peek (self, id);
+
+      if (self->uses[id] == 0)
+        continue;
+      if (node->op == DIMR_OP_ADD)
+        {
+          int slot = find_product (self, id);
+          if (slot >= 0)
+            self->fused[node->inputs[slot]] = TRUE;
+        }
+      else if (node->op == DIMR_OP_GEGLU && is_gated_pair (self, id))
+        self->fused[node->inputs[0]] = self->fused[node->inputs[1]] = TRUE;
+    }
+}
+
+static DimrNodeId
+mapped (const Fusion *self,
+        DimrNodeId    id)
+{
+  return id == DIMR_NODE_NONE ? DIMR_NODE_NONE : self->map[id];
+}
+
+static DimrNodeId
+emit_product (Fusion         *self,
+              const DimrNode *product,
+              DimrNodeId      residual)
+{
+  guint slot = product->op == DIMR_OP_LINEAR ? LINEAR_RESIDUAL : DEPTHWISE_RESIDUAL;
+  g_autofree DimrNodeId *inputs = g_new (DimrNodeId, product->n_inputs);
+
+  for (guint i = 0; i < product->n_inputs; i++)
+    inputs[i] = i == slot ? residual : mapped (self, product->inputs[i]);
+  return dimr_graph_add (self->target, product->op, product->attrs, inputs, product->n_inputs);
+}
+
+static DimrNodeId
+emit_gated_pair (Fusion         *self,
+                 const DimrNode *gate)
+{
+  const DimrNode *a = peek (self, gate->inputs[0]), *b = peek (self, gate->inputs[1]);
+
+  return dimr_graph_add_op (self->target, DIMR_OP_LINEAR_GEGLU, ((DimrAttrs){ 0 }),
+                            mapped (self, a->inputs[0]), mapped (self, a->inputs[1]),
+                            mapped (self, b->inputs[0]), mapped (self, b->inputs[1]),
+                            mapped (self, a->inputs[3]));
+}
+
+static DimrNodeId
+emit (Fusion     *self,
+      DimrNodeId  id)
+{
+  const DimrNode *node = peek (self, id);
+  g_autofree DimrNodeId *inputs = NULL;
+
+  switch (node->op)
+    {
+    case DIMR_OP_INPUT: return dimr_graph_add_input (self->target, node->name, node->dtype, node->shape);
+    case DIMR_OP_PARAM: return dimr_graph_add_param (self->target, node->name, node->shape);
+    case DIMR_OP_RESHAPE: return dimr_graph_add_reshape (self->target, mapped (self, node->inputs[0]), node->shape);
+    case DIMR_OP_ADD:
+      for (guint slot = 0; slot < 2; slot++)
+        if (self->fused[node->inputs[slot]])
+          return emit_product (self, peek (self, node->inputs[slot]), mapped (self, node->inputs[1 - slot]));
+      break;
+    case DIMR_OP_GEGLU:
+      if (self->fused[node->inputs[0]])
+        return emit_gated_pair (self, node);
+      break;
+    default:
+      break;
+    }
+
+  inputs = g_new (DimrNodeId, MAX (node->n_inputs, 1));
+  for (guint i = 0; i < node->n_inputs; i++)
+    inputs[i] = mapped (self, node->inputs[i]);
+  return dimr_graph_add (self->target, node->op, node->attrs, inputs, node->n_inputs);
+}
+
+DimrGraph *
+dimr_graph_fuse (const DimrGraph  *self,
+                 const DimrNodeId *keep,
+                 guint             n_keep,
+                 DimrNodeId       *map)
+{
+  guint n = dimr_graph_get_n_nodes (self);
+  g_autofree guint *uses = g_new0 (guint, MAX (n, 1));
+  g_autofree gboolean *fused = g_new0 (gboolean, MAX (n, 1));
+  Fusion fusion = { self, dimr_graph_new (), map, uses, fused };
+
+  count_uses (&fusion, keep, n_keep);
+  mark_fused (&fusion);
+  for (guint id = 0; id < n; id++)
+    {
+      const DimrNode *node = peek (&fusion, id);
+
+      map[id] = DIMR_NODE_NONE;
+      if (uses[id] == 0 || fused[id])
+        continue;
+      map[id] = emit (&fusion, id);
+      if (node->name != NULL && node->op != DIMR_OP_INPUT && node->op != DIMR_OP_PARAM)
+        dimr_graph_set_name (fusion.target, map[id], "%s", node->name);
+    }
+  if (!dimr_graph_finish (fusion.target, NULL))
+    g_assert_not_reached (); /* every node was valid before */
+  return fusion.target;
+}

@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/graph/dimr-op.h"
+
+#include "core/base/dimr-error.h"
+
+#define LAST(shape) ((shape)->dims[(shape)->n_dims - 1])
+
+/* The arguments of every shape rule and cost rule. */
+#define INFER(name)                                                                          \
+  static gboolean infer_##name (const DimrAttrs *attrs, const DimrShape * const *in,         \
+                                guint n, DimrShape *out, GError **error)
+#define MACS(name)                                                                           \
+  static guint64 macs_##name (const DimrAttrs *attrs, const DimrShape * const *in,           \
+                              guint n, const DimrShape *out)
+
+static gboolean
+mismatch (GError    **error,
+          const char *expected)
+{
+  g_set_error (error, DIMR_ERROR, DIMR_ERROR_SHAPE, "expected %s", expected);
+  return FALSE;
+}
+
+#define EXPECT(condition, expected)                                                          \
+  G_STMT_START { if (!(condition)) return mismatch (error, expected); } G_STMT_END
+
+/* TRUE where @shape is [d0, d1, …] with −1 standing for anything. */
+static gboolean
+is (const DimrShape *shape,
+    guint            n_dims,
+    gint64           d0,
+    gint64           d1,
+    gint64           d2,
+    gint64           d3)
+{
+  const gint64 dims[4] = { d0, d1, d2, d3 };
+
+  if (shape->n_dims != n_dims)
+    return FALSE;
+  for (guint i = 0; i < n_dims; i++)
+    if (dims[i] >= 0 && shape->dims[i] != dims[i])
+      return FALSE;
+  return TRUE;
+}
+
+static gboolean
+is_vector (const DimrShape *shape, gint64 d)
+{
+  return is (shape, 1, d, 0, 0, 0);
+}
+
+/* [T, D] with T = 1 or the batch of @x. */
+static gboolean
+is_per_time (const DimrShape *shape, const DimrShape *x, gint64 d)
+{
+  return shape->n_dims == 2 && shape->dims[1] == d &&
+         (shape->dims[0] == 1 || shape->dims[0] == x->dims[0]);
+}
+
+static gboolean
+same_leading (const DimrShape *a, const DimrShape *b)
+{
+  DimrShape c = *b;
+
+  if (a->n_dims != b->n_dims || a->n_dims == 0)
+    return FALSE;
+  LAST (&c) = LAST (a);
+  return dimr_shape_equal (a, &c);
+}
+
+/* Sum of the channels of inputs [first, n), which must agree in everything else; −1 where not. */
+static gint64
+list_channels (const DimrShape * const *in, guint first, guint n)
+{
+  gint64 sum = 0;
+
+  for (guint i = first; i < n; i++)
+    {
+      if (in[i]->n_dims < 2 || !same_leading (in[i], in[first]))
+        return -1;
+      sum += LAST (in[i]);
+    }
+  return sum;
+}
+
+INFER (leaf)
+{
+  g_assert_not_reached ();
+}
+
+INFER (slice_tokens)
+{
+  EXPECT (in[0]->n_dims == 3, "[B, N, D]");
+  EXPECT (attrs->length > 0 && (gint64) attrs->start + attrs->length <= in[0]->dims[1], "a range of the tokens");
+  *out = *in[0];
+  out->dims[1] = attrs->length;
+  return TRUE;
+}
+
+INFER (concat)
+{
+  gint64 channels = list_channels (in, 0, n);
+
+  EXPECT (channels > 0, "tensors that differ in their channels only");
+  *out = *in[0];
+  LAST (out) = channels;
+  return TRUE;
+}
+
+INFER (same)
+{
+  EXPECT (dimr_shape_equal (in[0], in[1]), "two equal shapes");
+  *out = *in[0];
+  return TRUE;
+}
+
+INFER (average_pool)
+{
+  gint64 f = attrs->factor;
+
+  EXPECT (in[0]->n_dims == 4 && f > 0, "[B, C, H, W]");
+  EXPECT (in[0]->dims[2] % f == 0 && in[0]->dims[3] % f == 0, "H and W that the factor divides");
+  *out = DIMR_SHAPE (in[0]->dims[0], in[0]->dims[1], in[0]->dims[2] / f, in[0]->dims[3] / f);
+  return TRUE;
+}
+
+INFER (patchify)
+{
+  const DimrShape *x = in[0], *w = in[1];
+  gint64 k;
+
+  EXPECT (x->n_dims == 4, "a picture [B, C, H, W]");
+  EXPECT (is (w, 4, -1, x->dims[1], -1, -1) && w->dims[2] == w->dims[3] && w->dims[2] > 0, "a weight [D, C, k, k]");
+  k = w->dims[2];
+  EXPECT (in[2] == NULL || is_vector (in[2], w->dims[0]), "a bias [D]");
+  EXPECT (x->dims[2] % k == 0 && x->dims[3] % k == 0, "H and W that the patch size divides");
+  *out = DIMR_SHAPE (x->dims[0], x->dims[2] / k, x->dims[3] / k, w->dims[0]);
+  return TRUE;
+}
+
+MACS (patchify)
+{
+  return dimr_shape_n_elements (out) * in[1]->dims[1] * in[1]->dims[2] * in[1]->dims[3];
+}
+
+INFER (add_position)
+{
+  const DimrShape *x = in[0], *table = in[1];
+
+  EXPECT (x->n_dims == 4, "[B, H, W, D]");
+  EXPECT (table->n_dims == 2 && table->dims[1] == LAST (x), "a table [rows, D]");
+  EXPECT (x->dims[2] <= (gint64) attrs->width && x->dims[1] * (gint64) attrs->width <= table->dims[0] +
+          (gint64) attrs->width - x->dims[2], "a map no larger than the table's grid");
+  *out = *x;
+  return TRUE;
+}
+
+INFER (embedding)
+{
+  EXPECT (in[0]->n_dims == 2 && in[1]->n_dims == 1, "a table [K, D] and indices [B]");
+  *out = DIMR_SHAPE (in[1]->dims[0], in[0]->dims[1]);
+  return TRUE;
+}
+
+INFER (prepend_token)
+{
+  const DimrShape *x = in[0];
+
+  EXPECT (x->n_dims == 3, "[B, N, D]");
+  EXPECT (is (in[1], 2, x->dims[0], x->dims[2], 0, 0), "a token [B, D]");
+  *out = DIMR_SHAPE (x->dims[0], x->dims[1] + 1, x->dims[2]);
+  return TRUE;
+}
+
+INFER (time_param)
+{
+  gint64 d = in[1]->n_dims == 1 ? in[1]->dims[0] : -2;
+
+  EXPECT (in[0]->n_dims == 1, "log_snr [T]");
+  EXPECT (is_vector (in[1], d) && is_vector (in[2], d) && is_vector (in[3], d) && is_vector (in[4], d),
+          "four parameters [D]");
+  *out = DIMR_SHAPE (in[0]->dims[0], d);
+  return TRUE;
+}
+
+INFER (rms_norm)
+{
+  EXPECT (in[0]->n_dims >= 2, "[…, D]");
+  EXPECT (is_per_time (in[1], in[0], LAST (in[0])), "a scale [T, D]");
+  *out = *in[0];
+  return TRUE;
+}
+
+INFER (layer_norm)
+{
+  gint64 channels = list_channels (in, 2, n);
+
+  EXPECT (channels > 0, "tensors that differ in their channels only");
+  EXPECT (is_per_time (in[0], in[2], channels) && is_per_time (in[1], in[2], channels), "weight and bias [T, ΣD]");
+  *out = *in[2];
+  LAST (out) = channels;
+  return TRUE;
+}
+
+INFER (linear)
+{
+  gint64 channels = list_channels (in, 3, n);
+
+  EXPECT (in[0]->n_dims == 2 && in[0]->dims[1] == channels, "a weight [N, K] with K the channels of the inputs");
+  EXPECT (in[1] == NULL || is_vector (in[1], in[0]->dims[0]), "a bias [N]");
+  *out = *in[3];
+  LAST (out) = in[0]->dims[0];
+  EXPECT (in[2] == NULL || dimr_shape_equal (in[2], out), "a residual of the output's shape");
+  return TRUE;
+}
+
+MACS (linear)
+{
+  return dimr_shape_n_elements (out) * in[0]->dims[1];
+}
+
+INFER (attention)
+{
+  const DimrShape *x = in[0];
+
+  EXPECT (x->n_dims == 3 && attrs->n_heads > 0 && x->dims[2] % (3 * (gint64) attrs->n_heads) == 0,
+          "[B, N, 3·D] with D a multiple of the number of heads");
+  *out = DIMR_SHAPE (x->dims[0], x->dims[1], x->dims[2] / 3);
+  return TRUE;
+}
+
+MACS (attention)
+{
+  return 2 * dimr_shape_n_elements (out) * in[0]->dims[1];
+}
+
+INFER (linear_geglu)
+{
+  const DimrShape *w0 = in[0], *x = in[4];
+
+  EXPECT (x->n_dims >= 2 && w0->n_dims == 2 && w0->dims[1] == LAST (x) && dimr_shape_equal (w0, in[2]),
+          "two weights [N, K]");
+  EXPECT (is_vector (in[1], w0->dims[0]) && is_vector (in[3], w0->dims[0]), "two biases [N]");
+  *out = *x;
+  LAST (out) = w0->dims[0];
+  return TRUE;
+}
+
+MACS (linear_geglu)
+{
+  return 2 * dimr_shape_n_elements (out) * in[0]->dims[1];
+}
+
+INFER (depthwise_conv)
+{
+  const DimrShape *x = in[0], *w = in[1];
+
+  EXPECT (x->n_dims == 4, "[B, H, W, D]");
+  EXPECT (is (w, 4, LAST (x), 1, -1, -1) && w->dims[2] == w->dims[3] && w->dims[2] % 2 == 1,
+          "a weight [D, 1, k, k] with odd k");
+  EXPECT (in[2] == NULL || is_vector (in[2], LAST (x)), "a bias [D]");
+  EXPECT (in[3] == NULL || dimr_shape_equal (in[3], x), "a residual of the input's shape");
+  *out = *x;
+  return TRUE;
+}
+
+MACS (depthwise_conv)
+{
+  return dimr_shape_n_elements (out) * in[1]->dims[2] * in[1]->dims[3];
+}
+
+INFER (pixel_shuffle)
+{
+  const DimrShape *x = in[0];
+  gint64 f = attrs->factor;
+
+  EXPECT (x->n_dims == 4 && f > 0 && LAST (x) % (f * f) == 0, "[B, H, W, f·f·D]");
+  *out = DIMR_SHAPE (x->dims[0], x->dims[1] * f, x->dims[2] * f, LAST (x) / (f * f));
+  return TRUE;
+}
+
+INFER (conv_to_image)
+{
+  const DimrShape *x = in[0], *w = in[1];
+
+  EXPECT (x->n_dims == 4, "[B, H, W, D]");
+  EXPECT (is (w, 4, -1, LAST (x), -1, -1) && w->dims[2] == w->dims[3] && w->dims[2] % 2 == 1,
+          "a weight [C, D, k, k] with odd k");
+  EXPECT (in[2] == NULL || is_vector (in[2], w->dims[0]), "a bias [C]");
+  *out = DIMR_SHAPE (x->dims[0], w->dims[0], x->dims[1], x->dims[2]);
+  return TRUE;
+}
+
+MACS (conv_to_image)
+{
+  return dimr_shape_n_elements (out) * in[1]->dims[1] * in[1]->dims[2] * in[1]->dims[3];
+}
+
+#define SLOT(i) (1u << (i))
+
+/* A depthwise convolution reads its neighbours, so it can never write over its input; a product
+ * may write over its residual. Whether a buffer is free to be taken over is the plan's business. */
+static const DimrOpInfo infos[DIMR_N_OPS] = {
+  [DIMR_OP_INPUT] = { "input", 0, 0, 0, 0, infer_leaf, NULL },
+  [DIMR_OP_PARAM] = { "param", 0, 0, 0, 0, infer_leaf, NULL },
+  [DIMR_OP_RESHAPE] = { "reshape", 1, 1, 0, 0, infer_leaf, NULL },
+  [DIMR_OP_SLICE_TOKENS] = { "slice-tokens", 1, 1, 0, 0, infer_slice_tokens, NULL },
+  [DIMR_OP_CONCAT] = { "concat", 1, G_MAXUINT, 0, 0, infer_concat, NULL },
+  [DIMR_OP_ADD] = { "add", 2, 2, 0, SLOT (0) | SLOT (1), infer_same, NULL },
+  [DIMR_OP_AVERAGE_POOL] = { "average-pool", 1, 1, 0, 0, infer_average_pool, NULL },
+  [DIMR_OP_PATCHIFY] = { "patchify", 3, 3, SLOT (2), 0, infer_patchify, macs_patchify },
+  [DIMR_OP_ADD_POSITION] = { "add-position", 2, 2, 0, SLOT (0), infer_add_position, NULL },
+  [DIMR_OP_EMBEDDING] = { "embedding", 2, 2, 0, 0, infer_embedding, NULL },
+  [DIMR_OP_PREPEND_TOKEN] = { "prepend-token", 2, 2, 0, 0, infer_prepend_token, NULL },
+  [DIMR_OP_TIME_PARAM] = { "time-param", 5, 5, 0, 0, infer_time_param, NULL },
+  [DIMR_OP_RMS_NORM] = { "rms-norm", 2, 2, 0, SLOT (0), infer_rms_norm, NULL },
+  [DIMR_OP_LAYER_NORM] = { "layer-norm", 3, G_MAXUINT, 0, 0, infer_layer_norm, NULL },
+  [DIMR_OP_LINEAR] = { "linear", 4, G_MAXUINT, SLOT (1) | SLOT (2), SLOT (2), infer_linear, macs_linear },
+  [DIMR_OP_ATTENTION] = { "attention", 1, 1, 0, 0, infer_attention, macs_attention },
+  [DIMR_OP_GEGLU] = { "geglu", 2, 2, 0, SLOT (0) | SLOT (1), infer_same, NULL },
+  [DIMR_OP_LINEAR_GEGLU] = { "linear-geglu", 5, 5, 0, 0, infer_linear_geglu, macs_linear_geglu },
+  [DIMR_OP_DEPTHWISE_CONV] = { "depthwise-conv", 4, 4, SLOT (2) | SLOT (3), 0, infer_depthwise_conv, macs_depthwise_conv },
+  [DIMR_OP_PIXEL_SHUFFLE] = { "pixel-shuffle", 1, 1, 0, 0, infer_pixel_shuffle, NULL },
+  [DIMR_OP_CONV_TO_IMAGE] = { "conv-to-image", 3, 3, SLOT (2), 0, infer_conv_to_image, macs_conv_to_image },
+};
+
+const DimrOpInfo *
+dimr_op_get_info (DimrOp op)
+{
+  g_return_val_if_fail (op < DIMR_N_OPS, NULL);
+  return &infos[op];
+}

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/model/dimr-cost.h"
+
+#include "core/model/dimr-network.h"
+
+#include <string.h>
+
+/* Which part a parameter belongs to: the first fragment that its name contains. */
+static const struct
+{
+  const char *fragment;
+  DimrPart part;
+} fragments[] = {
+  { ".norm.", DIMR_PART_NORM },
+  { ".output_layer.0.", DIMR_PART_NORM },
+  { ".upsample.0.", DIMR_PART_NORM },
+  { ".upsample.2.", DIMR_PART_NORM },
+  { ".upsample.1.", DIMR_PART_UPSAMPLE },
+  { ".position_embeddings.", DIMR_PART_EMBEDDING },
+  { ".class_embeds.", DIMR_PART_EMBEDDING },
+  { ".input_layer.", DIMR_PART_INPUT_OUTPUT },
+  { ".output_layer.", DIMR_PART_INPUT_OUTPUT },
+  { ".skip_denses.", DIMR_PART_SKIP },
+  { ".block1.1.", DIMR_PART_DEPTHWISE },
+  { ".block1.", DIMR_PART_ATTENTION_LINEAR },
+  { ".block2.", DIMR_PART_MLP },
+};
+
+static const char * const labels[DIMR_N_PARTS] = {
+  [DIMR_PART_ATTENTION_LINEAR] = "attention linears",
+  [DIMR_PART_ATTENTION_PRODUCT] = "attention products",
+  [DIMR_PART_MLP] = "gated MLP",
+  [DIMR_PART_SKIP] = "skip linears",
+  [DIMR_PART_UPSAMPLE] = "upsample linear",
+  [DIMR_PART_DEPTHWISE] = "depthwise convolutions",
+  [DIMR_PART_INPUT_OUTPUT] = "patches and predictions",
+  [DIMR_PART_EMBEDDING] = "positions and classes",
+  [DIMR_PART_NORM] = "norms",
+};
+
+const char *
+dimr_part_get_label (DimrPart part)
+{
+  g_return_val_if_fail (part < DIMR_N_PARTS, NULL);
+  return labels[part];
+}
+
+static DimrPart
+part_of_name (const char *name)
+{
+  for (guint i = 0; i < G_N_ELEMENTS (fragments); i++)
+    if (strstr (name, fragments[i].fragment) != NULL)
+      return fragments[i].part;
+  g_assert_not_reached ();
+}
+
+/* "stages.12.…" → 12 */
+static guint
+branch_of_name (const char *name)
+{
+  g_assert (g_str_has_prefix (name, "stages."));
+  return (guint) g_ascii_strtoull (name + strlen ("stages."), NULL, 10);
+}
+
+/* The name that says where a computing node belongs: its weight's, or for attention its own. */
+static const char *
+deciding_name (const DimrGraph *graph,
+               const DimrNode  *node)
+{
+  for (guint i = 0; i < node->n_inputs; i++)
+    if (node->inputs[i] != DIMR_NODE_NONE && dimr_graph_peek_node (graph, node->inputs[i])->op == DIMR_OP_PARAM)
+      return dimr_graph_peek_node (graph, node->inputs[i])->name;
+  return node->name;
+}
+
+static void
+add (DimrCost   *self,
+     guint       branch,
+     DimrPart    part,
+     guint64     parameters,
+     guint64     macs)
+{
+  DimrCostCell *cells[] = { &self->cells[branch][part], &self->branches[branch], &self->parts[part], &self->total };
+
+  for (guint i = 0; i < G_N_ELEMENTS (cells); i++)
+    {
+      cells[i]->parameters += parameters;
+      cells[i]->macs += macs;
+    }
+}
+
+DimrCost *
+dimr_cost_new (const DimrConfig  *config,
+               GError           **error)
+{
+  g_autoptr (DimrGraph) graph = NULL;
+  DimrCost *self;
+
+  g_return_val_if_fail (config != NULL, NULL);
+  graph = dimr_network_build (config, 1, 1, config->image_size, config->image_size, error);
+  if (graph == NULL)
+    return NULL;
+
+  self = g_new0 (DimrCost, 1);
+  self->n_branches = config->n_stages;
+  for (guint id = 0; id < dimr_graph_get_n_nodes (graph); id++)
+    {
+      const DimrNode *node = dimr_graph_peek_node (graph, id);
+      guint64 macs = dimr_graph_get_macs (graph, id);
+
+      if (node->op == DIMR_OP_PARAM)
+        add (self, branch_of_name (node->name), part_of_name (node->name), dimr_shape_n_elements (&node->shape), 0);
+      else if (node->op == DIMR_OP_ATTENTION)
+        add (self, branch_of_name (node->name), DIMR_PART_ATTENTION_PRODUCT, 0, macs);
+      else if (macs > 0)
+        {
+          const char *name = deciding_name (graph, node);
+          add (self, branch_of_name (name), part_of_name (name), 0, macs);
+        }
+    }
+  return self;
+}

@@ -1,0 +1,40 @@
+/* dimr-network.h — a DiMR configuration as a graph
+ *
+ * Inputs of the graph: "x" [B, C, H, W], "log_snr" [T], and for conditional models "y" [B] of I32
+ * (num_classes − 1 is the null class). Outputs "out0", "out1", …: one noise prediction a branch,
+ * [B, C, H/2^(R−r), W/2^(R−r)]; the sampler uses the last. Parameters carry the checkpoint's
+ * names; every other node that a person may want to see carries the name of `spec` taps:
+ * "stages.S.input_layer", "stages.S.blocks.J.out", "stages.S.blocks.J.block2.gated",
+ * "td.stages.S.blocks.J.block1.norm.scale", …
+ *
+ * Source: Liu et al., "Alleviating Distortion in Image Generation via Multi-Resolution Diffusion
+ * Models and Time-Dependent Layer Normalization", NeurIPS 2024, section 3.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#pragma once
+
+#include "core/graph/dimr-graph.h"
+#include "core/model/dimr-config.h"
+
+G_BEGIN_DECLS
+
+/* The network for @batch samples of @height × @width; @times is 1 where all samples share their
+ * time, else @batch. DIMR_ERROR_SHAPE where the sizes do not fit the branches. */
+DimrGraph  *dimr_network_build        (const DimrConfig  *config,
+                                       guint              batch,
+                                       guint              times,
+                                       guint              height,
+                                       guint              width,
+                                       GError           **error);
+/* The i-th branch's prediction in a graph that dimr_network_build() made. */
+DimrNodeId  dimr_network_find_output  (const DimrGraph   *graph,
+                                       guint              branch);
+/* Checks that @weights hold every parameter of the network in its shape. DIMR_ERROR_MODEL names
+ * the first that does not fit and how many more; tensors the network does not use are counted in @n_unused (out, optional). */
+gboolean    dimr_network_check        (const DimrConfig  *config,
+                                       DimrWeights       *weights,
+                                       guint             *n_unused,
+                                       GError           **error);
+
+G_END_DECLS
