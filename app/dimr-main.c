@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config.h"
+
+#include "app/cli-common.h"
+
+#include "kernels/dimr-kernels.h"
+
+#include <locale.h>
+#include <string.h>
+
+static const struct
+{
+  const char *name;
+  int (*run) (int argc, char **argv);
+  const char *usage;
+  const char *summary;
+} commands[] = {
+  { "generate", studio_cli_generate, "--class lion --count 4", N_("make pictures") },
+  { "info", studio_cli_info, "[MODEL]", N_("what a model is, costs and needs") },
+  { "forward", studio_cli_forward, "--input FILE --output FILE", N_("evaluate the network once on given tensors") },
+  { "convert", studio_cli_convert, "IN OUT.safetensors", N_("rewrite a checkpoint as safetensors") },
+  { "devices", studio_cli_devices, "", N_("what this machine can compute with") },
+};
+
+static void
+print_help (void)
+{
+  g_print (_("Usage:\n  dimr COMMAND [OPTION…]\n\n"
+             "Makes pictures of ImageNet classes with a DiMR diffusion model. Without --model, the model\n"
+             "that comes with the program is used, so this works right away:\n\n"
+             "  dimr generate --class lion\n\n"
+             "Commands:\n"));
+  for (guint i = 0; i < G_N_ELEMENTS (commands); i++)
+    {
+      g_autofree char *left = g_strdup_printf ("%s %s", commands[i].name, commands[i].usage);
+
+      g_print ("  %-36s %s\n", left, _(commands[i].summary));
+    }
+  g_print (_("\n“dimr COMMAND --help” explains a command with examples; “dimr --version” tells the version.\n"));
+}
+
+static int
+refuse_command (const char *name)
+{
+  g_printerr (_("dimr: there is no command “%s”; “dimr --help” lists the commands.\n"), name);
+  return STUDIO_EXIT_USAGE;
+}
+
+static int
+run_command (int    argc,
+             char **argv)
+{
+  for (guint i = 0; i < G_N_ELEMENTS (commands); i++)
+    if (strcmp (argv[0], commands[i].name) == 0)
+      return commands[i].run (argc, argv);
+  return refuse_command (argv[0]);
+}
+
+int
+main (int    argc,
+      char **argv)
+{
+  setlocale (LC_ALL, "");
+  bindtextdomain (GETTEXT_PACKAGE, LOCALEDIR);
+  bind_textdomain_codeset (GETTEXT_PACKAGE, "UTF-8");
+  textdomain (GETTEXT_PACKAGE);
+  g_set_prgname ("dimr");
+
+  if (argc < 2)
+    {
+      print_help ();
+      return STUDIO_EXIT_USAGE;
+    }
+  if (strcmp (argv[1], "--version") == 0)
+    {
+      g_print ("dimr %s\n", DIMR_VERSION);
+      return STUDIO_EXIT_OK;
+    }
+  if (strcmp (argv[1], "help") == 0 && argc > 2)
+    {
+      /* "dimr help generate" is "dimr generate --help". */
+      char *help[] = { argv[2], (char *) "--help", NULL };
+
+      return run_command (2, help);
+    }
+  if (strcmp (argv[1], "--help") == 0 || strcmp (argv[1], "-h") == 0 || strcmp (argv[1], "help") == 0)
+    {
+      print_help ();
+      return STUDIO_EXIT_OK;
+    }
+  dimr_kernels_init ();
+  return run_command (argc - 1, argv + 1);
+}

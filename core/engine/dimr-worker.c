@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/engine/dimr-worker.h"
+
+#include "core/base/dimr-error.h"
+#include "core/base/dimr-file.h"
+#include "core/base/dimr-rng.h"
+#include "core/diffusion/dimr-denoiser.h"
+#include "core/engine/dimr-trace.h"
+#include "core/image/dimr-png.h"
+
+#include <string.h>
+
+struct _DimrWorker
+{
+  DimrDevice *device;
+
+  /* The compiled network of the last job: most jobs use it again. */
+  DimrDenoiser *denoiser;
+  DimrModel *model;
+  DimrPrecision precision;
+  gboolean guided;
+};
+
+/* One job while it runs; its buffers are for one batch and taken before the first step. */
+typedef struct
+{
+  DimrWorker *worker;
+  DimrJob *job;
+  const DimrRequest *request;
+  DimrModel *model;
+  GCancellable *cancellable;
+  DimrTrace *trace; /* NULL where none was asked for */
+  guint n_images;
+  gsize image_len;
+  float *x;   /* [batch, C, H, W] */
+  float *eps; /* [batch, C, H, W] */
+  int *y;     /* [batch] */
+  gint64 began;
+  guint64 done; /* image-steps behind us */
+  DimrJobProgress progress;
+} Run;
+
+DimrWorker *
+dimr_worker_new (DimrDevice *device)
+{
+  DimrWorker *self = g_new0 (DimrWorker, 1);
+
+  self->device = g_object_ref (device);
+  return self;
+}
+
+static void
+forget_denoiser (DimrWorker *self)
+{
+  g_clear_pointer (&self->denoiser, dimr_denoiser_free);
+  g_clear_object (&self->model);
+  dimr_device_trim (self->device);
+}
+
+void
+dimr_worker_free (DimrWorker *self)
+{
+  g_return_if_fail (self != NULL);
+  forget_denoiser (self);
+  g_clear_object (&self->device);
+  g_free (self);
+}
+
+static gboolean
+prepare_denoiser (DimrWorker         *self,
+                  DimrModel          *model,
+                  const DimrRequest  *request,
+                  GCancellable       *cancellable,
+                  GError            **error)
+{
+  gboolean guided = dimr_guidance_is_on (&request->guidance) && dimr_model_is_conditional (model);
+
+  if (self->denoiser != NULL && self->model == model && self->precision == request->precision &&
+      self->guided == guided)
+    return TRUE;
+  /* The old one goes first: two models at once may not fit. */
+  forget_denoiser (self);
+  self->denoiser = dimr_denoiser_new (model, self->device, request->precision, guided, cancellable, error);
+  if (self->denoiser == NULL)
+    return FALSE;
+  self->model = g_object_ref (model);
+  self->precision = request->precision;
+  self->guided = guided;
+  return TRUE;
+}
+
+/* A rough picture of latents of Stable Diffusion's autoencoder: a linear fit of its decoder, one
+ * pixel a latent. Coefficients as published by the community for latents scaled by 0.18215. */
+static DimrImage *
+project_latent (const float *latent,
+                guint        size)
+{
+  static const float factors[4][3] = {
+    { 0.3512f, 0.2297f, 0.3227f },
+    { 0.3250f, 0.4974f, 0.2350f },
+    { -0.2829f, 0.1762f, 0.2721f },
+    { -0.2120f, -0.2616f, -0.7177f },
+  };
+  gsize n = (gsize) size * size;
+  g_autofree float *planes = g_new0 (float, 3 * n);
+
+  for (guint c = 0; c < 4; c++)
+    for (guint k = 0; k < 3; k++)
+      for (gsize i = 0; i < n; i++)
+        planes[k * n + i] += factors[c][k] * latent[c * n + i];
+  return dimr_image_new_planar (size, size, planes);
+}
+
+/* @x: [C, H, W] as the model has it. */
+static DimrImage *
+make_image (Run         *self,
+            const float *x)
+{
+  const DimrConfig *config = dimr_model_peek_config (self->model);
+
+  return config->channels == 4 ? project_latent (x, config->image_size)
+                               : dimr_image_new_planar (config->image_size, config->image_size, x);
+}
+
+static void
+fill_start (Run   *self,
+            guint  first,
+            guint  n)
+{
+  const DimrRequest *request = self->request;
+
+  for (guint i = 0; i < n; i++)
+    {
+      float *x = self->x + i * self->image_len;
+
+      if (request->noise != NULL)
+        memcpy (x, request->noise + (first + i) * self->image_len, self->image_len * sizeof (float));
+      else
+        dimr_rng_normal (request->seed, request->first_index + first + i, DIMR_STREAM_START_NOISE, 0, x, self->image_len);
+      self->y[i] = request->n_classes > 0 ? request->classes[(first + i) / request->count] : DIMR_CLASS_NONE;
+    }
+}
+
+static void
+post_progress (Run   *self,
+               guint  first,
+               guint  n,
+               guint  step)
+{
+  guint64 all = (guint64) self->n_images * self->request->n_steps;
+  double elapsed = (double) (g_get_monotonic_time () - self->began) / G_USEC_PER_SEC;
+  double each = self->done > 0 ? elapsed / (double) self->done : 0;
+
+  self->progress = (DimrJobProgress){
+    .state = DIMR_JOB_RUNNING,
+    .first = first,
+    .n = n,
+    .step = step,
+    .fraction = (double) self->done / (double) all,
+    .seconds_per_step = each * n,
+    .seconds_left = each * (double) (all - self->done),
+    .seconds_elapsed = elapsed,
+  };
+  dimr_job_post_progress (self->job, &self->progress);
+}
+
+static void
+post_previews (Run         *self,
+               const float *x0,
+               guint        first,
+               guint        n)
+{
+  for (guint i = 0; i < n; i++)
+    {
+      g_autoptr (DimrImage) image = make_image (self, x0 + i * self->image_len);
+
+      dimr_job_post_preview (self->job, first + i, image);
+    }
+}
+
+/* "000012-lion-s7": letters, digits and dashes survive every file system. */
+static char *
+make_base_name (const DimrRecipe *recipe)
+{
+  g_autofree char *class_name = g_strdup (recipe->class_name != NULL ? recipe->class_name : "unconditional");
+
+  for (char *c = class_name; *c != '\0'; c++)
+    if (!g_ascii_isalnum (*c))
+      *c = '-';
+  return g_strdup_printf ("%06" G_GUINT64_FORMAT "-%s-s%" G_GUINT64_FORMAT, recipe->image_index, class_name, recipe->seed);
+}
+
+static gboolean
+holds (const char *path,
+       GBytes     *bytes)
+{
+  g_autofree char *content = NULL;
+  gsize length;
+
+  return g_file_get_contents (path, &content, &length, NULL) && length == g_bytes_get_size (bytes) &&
+         memcmp (content, g_bytes_get_data (bytes, NULL), length) == 0;
+}
+
+/* A picture never overwrites another one: the same bytes are left alone, others get a number. */
+static char *
+save_picture (Run         *self,
+              guint        index,
+              DimrImage   *image,
+              GError     **error)
+{
+  g_autoptr (DimrRecipe) recipe = dimr_job_make_recipe (self->job, index, dimr_device_get_name (self->worker->device),
+                                                        dimr_model_wait_for_hash (self->model));
+  g_autoptr (GBytes) png = dimr_png_encode (image, recipe, error);
+  g_autofree char *base = make_base_name (recipe);
+
+  if (png == NULL)
+    return NULL;
+  for (guint k = 1;; k++)
+    {
+      g_autofree char *name = k == 1 ? g_strdup_printf ("%s.png", base) : g_strdup_printf ("%s-%u.png", base, k);
+      g_autofree char *path = g_build_filename (self->request->output_folder, name, NULL);
+
+      if (!g_file_test (path, G_FILE_TEST_EXISTS))
+        return dimr_file_write_atomic (path, png, error) ? g_steal_pointer (&path) : NULL;
+      if (holds (path, png))
+        return g_steal_pointer (&path);
+    }
+}
+
+/* On disk before it is announced. */
+static gboolean
+finish_pictures (Run          *self,
+                 const float  *x,
+                 guint         first,
+                 guint         n,
+                 GError      **error)
+{
+  for (guint i = 0; i < n; i++)
+    {
+      g_autoptr (DimrImage) image = make_image (self, x + i * self->image_len);
+      g_autofree char *path = NULL;
+
+      if (self->request->output_folder != NULL)
+        {
+          path = save_picture (self, first + i, image, error);
+          if (path == NULL)
+            return FALSE;
+        }
+      dimr_job_post_image (self->job, first + i, image, path);
+    }
+  return TRUE;
+}
+
+static gboolean
+run_batch (Run     *self,
+           guint    first,
+           guint    n,
+           GError **error)
+{
+  g_autoptr (DimrSampler) sampler = NULL;
+  const DimrRequest *request = self->request;
+  const float *x;
+  guint updates = 0;
+  double t;
+
+  fill_start (self, first, n);
+  sampler = dimr_sampler_new (request->sampler, request->time_grid, dimr_model_peek_schedule (self->model),
+                              request->n_steps, self->x, n * self->image_len, error);
+  if (sampler == NULL)
+    return FALSE;
+
+  post_progress (self, first, n, 0);
+  while (dimr_sampler_next (sampler, &x, &t))
+    {
+      if (!dimr_denoiser_evaluate (self->worker->denoiser, x, self->y, n, t, dimr_guidance_at (&request->guidance, t),
+                                   self->eps, self->cancellable, error))
+        return FALSE;
+      dimr_sampler_feed (sampler, self->eps);
+      self->done += n;
+      if (self->trace != NULL)
+        {
+          dimr_trace_add_time (self->trace, first, t);
+          if (dimr_sampler_get_n_updates (sampler) > updates)
+            dimr_trace_add_x (self->trace, updates++, first, n, dimr_sampler_peek_x (sampler));
+        }
+      if (request->previews && dimr_job_wants_preview (self->job))
+        post_previews (self, dimr_sampler_peek_x0 (sampler), first, n);
+      post_progress (self, first, n, dimr_sampler_get_step (sampler));
+    }
+  if (self->trace != NULL)
+    dimr_trace_set_latent (self->trace, first, n, dimr_sampler_peek_x (sampler));
+  return finish_pictures (self, dimr_sampler_peek_x (sampler), first, n, error);
+}
+
+static gboolean
+allocate (Run     *self,
+          guint    batch,
+          GError **error)
+{
+  self->x = g_try_new (float, batch * self->image_len);
+  self->eps = g_try_new (float, batch * self->image_len);
+  self->y = g_new (int, batch);
+  if (self->x != NULL && self->eps != NULL)
+    return TRUE;
+  g_set_error (error, DIMR_ERROR, DIMR_ERROR_MEMORY, "There is not enough memory for a batch of %u pictures; use a smaller one", batch);
+  return FALSE;
+}
+
+static gboolean
+run_batches (Run     *self,
+             GError **error)
+{
+  const DimrRequest *request = self->request;
+  guint batch = MIN (request->batch, self->n_images);
+
+  if (!prepare_denoiser (self->worker, self->model, request, self->cancellable, error))
+    return FALSE;
+  self->image_len = dimr_denoiser_get_image_len (self->worker->denoiser);
+  if (!allocate (self, batch, error))
+    return FALSE;
+  if (request->trace)
+    self->trace = dimr_trace_new (self->n_images, dimr_model_peek_config (self->model));
+  for (guint first = 0; first < self->n_images; first += batch)
+    if (!run_batch (self, first, MIN (batch, self->n_images - first), error))
+      return FALSE;
+  if (self->trace != NULL)
+    dimr_job_post_trace (self->job, dimr_trace_steal_tensors (self->trace));
+  return TRUE;
+}
+
+void
+dimr_worker_run (DimrWorker *self,
+                 DimrJob    *job)
+{
+  g_autoptr (GError) error = NULL;
+  Run run = {
+    .worker = self,
+    .job = job,
+    .request = dimr_job_peek_request (job),
+    .model = dimr_job_get_model (job),
+    .cancellable = dimr_job_get_cancellable (job),
+    .n_images = dimr_request_get_n_images (dimr_job_peek_request (job)),
+    .began = g_get_monotonic_time (),
+  };
+
+  dimr_job_post_device (job, dimr_device_get_name (self->device));
+  run.progress.state = DIMR_JOB_RUNNING;
+  dimr_job_post_progress (job, &run.progress);
+  if (run_batches (&run, &error))
+    dimr_job_post_finished (job, DIMR_JOB_DONE, NULL);
+  else if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
+    dimr_job_post_finished (job, DIMR_JOB_CANCELLED, NULL);
+  else
+    dimr_job_post_finished (job, DIMR_JOB_FAILED, g_steal_pointer (&error));
+
+  g_clear_pointer (&run.trace, dimr_trace_free);
+  g_free (run.x);
+  g_free (run.eps);
+  g_free (run.y);
+}

@@ -1,0 +1,404 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/model/dimr-model.h"
+
+#include "core/base/dimr-error.h"
+#include "core/model/dimr-cost.h"
+#include "core/model/dimr-network.h"
+
+#include <glib/gstdio.h>
+
+#define HASH_CHUNK (1 << 20)
+#define MAX_CARD_BYTES (1 << 20)
+
+struct _DimrModel
+{
+  GObject parent_instance;
+  char *path;
+  char *weights_path;
+  char *name;
+  char *summary;
+  char *card;
+  DimrConfig *config;
+  DimrWeights *weights;
+  DimrSchedule *schedule;
+  guint64 n_parameters;
+
+  /* The hash is read by its own thread, since a file of gigabytes takes longer than a person wants
+   * to wait for the first picture. */
+  GThread *hash_thread;
+  GMutex hash_lock;
+  GCond hash_cond;
+  char *hash;         /* under hash_lock */
+  gboolean hash_done; /* under hash_lock */
+  int hash_cancelled; /* atomic */
+};
+
+G_DEFINE_FINAL_TYPE (DimrModel, dimr_model, G_TYPE_OBJECT)
+
+static void
+dimr_model_finalize (GObject *object)
+{
+  DimrModel *self = DIMR_MODEL (object);
+
+  if (self->hash_thread != NULL)
+    {
+      g_atomic_int_set (&self->hash_cancelled, TRUE);
+      g_thread_join (self->hash_thread);
+    }
+  g_mutex_clear (&self->hash_lock);
+  g_cond_clear (&self->hash_cond);
+  g_clear_pointer (&self->config, dimr_config_free);
+  g_clear_pointer (&self->weights, dimr_weights_unref);
+  g_clear_pointer (&self->schedule, dimr_schedule_unref);
+  g_free (self->path);
+  g_free (self->weights_path);
+  g_free (self->name);
+  g_free (self->summary);
+  g_free (self->card);
+  g_free (self->hash);
+  G_OBJECT_CLASS (dimr_model_parent_class)->finalize (object);
+}
+
+static void
+dimr_model_class_init (DimrModelClass *klass)
+{
+  G_OBJECT_CLASS (klass)->finalize = dimr_model_finalize;
+}
+
+static void
+dimr_model_init (DimrModel *self)
+{
+  g_mutex_init (&self->hash_lock);
+  g_cond_init (&self->hash_cond);
+}
+
+static char *
+hash_file (DimrModel *self)
+{
+  g_autoptr (GChecksum) checksum = g_checksum_new (G_CHECKSUM_SHA256);
+  g_autofree guint8 *chunk = g_malloc (HASH_CHUNK);
+  g_autoptr (GFile) file = g_file_new_for_path (self->weights_path);
+  g_autoptr (GFileInputStream) stream = g_file_read (file, NULL, NULL);
+
+  while (stream != NULL && !g_atomic_int_get (&self->hash_cancelled))
+    {
+      gssize n = g_input_stream_read (G_INPUT_STREAM (stream), chunk, HASH_CHUNK, NULL, NULL);
+
+      if (n < 0)
+        break;
+      if (n == 0)
+        return g_strdup (g_checksum_get_string (checksum));
+      g_checksum_update (checksum, chunk, n);
+    }
+  return NULL;
+}
+
+static gpointer
+hash_thread (gpointer data)
+{
+  DimrModel *self = data;
+  g_autofree char *hash = hash_file (self);
+
+  g_mutex_lock (&self->hash_lock);
+  self->hash = g_steal_pointer (&hash);
+  self->hash_done = TRUE;
+  g_cond_broadcast (&self->hash_cond);
+  g_mutex_unlock (&self->hash_lock);
+  return NULL;
+}
+
+/* Rank of a file name as the weights of a model folder; 0: not weights. */
+static guint
+rank_weights_name (const char *name)
+{
+  if (g_strcmp0 (name, "model.safetensors") == 0)
+    return 6;
+  if (g_str_has_suffix (name, ".safetensors"))
+    return 5;
+  if (g_strcmp0 (name, "nnet_ema.pth") == 0)
+    return 4;
+  if (g_strcmp0 (name, "model.pth") == 0)
+    return 3;
+  return g_str_has_suffix (name, ".pth") || g_str_has_suffix (name, ".pt") || g_str_has_suffix (name, ".ckpt") ? 2 : 0;
+}
+
+static char *
+find_weights (const char  *folder,
+              GError     **error)
+{
+  g_autoptr (GError) reason = NULL;
+  g_autoptr (GDir) dir = g_dir_open (folder, 0, &reason);
+  g_autofree char *best = NULL;
+  guint best_rank = 0;
+  const char *name;
+
+  if (dir == NULL)
+    {
+      g_set_error (error, DIMR_ERROR, DIMR_ERROR_FILE, "The folder of the model could not be read: %s", reason->message);
+      return NULL;
+    }
+  while ((name = g_dir_read_name (dir)) != NULL)
+    {
+      guint rank = rank_weights_name (name);
+
+      /* Two of one rank: the first in the alphabet, so that the choice does not depend on the disk. */
+      if (rank == 0 || rank < best_rank || (rank == best_rank && g_strcmp0 (name, best) > 0))
+        continue;
+      best_rank = rank;
+      g_free (best);
+      best = g_strdup (name);
+    }
+  if (best == NULL)
+    {
+      g_set_error (error, DIMR_ERROR, DIMR_ERROR_MODEL,
+                   "%s: there are no weights in this folder (a .safetensors, .pth, .pt or .ckpt file)", folder);
+      return NULL;
+    }
+  return g_build_filename (folder, best, NULL);
+}
+
+static char *
+read_card (const char *folder)
+{
+  static const char * const names[] = { "model-card.md", "README.md" };
+
+  for (guint i = 0; i < G_N_ELEMENTS (names); i++)
+    {
+      g_autofree char *path = g_build_filename (folder, names[i], NULL);
+      g_autofree char *text = NULL;
+      gsize length;
+
+      if (g_file_get_contents (path, &text, &length, NULL) && length <= MAX_CARD_BYTES &&
+          g_utf8_validate (text, (gssize) length, NULL))
+        return g_steal_pointer (&text);
+    }
+  return NULL;
+}
+
+static DimrSchedule *
+make_schedule (const DimrConfig *config)
+{
+  switch (config->schedule)
+    {
+    case DIMR_SCHEDULE_DISCRETE: return dimr_schedule_new_discrete (config->beta_0, config->beta_1, 1000);
+    case DIMR_SCHEDULE_LINEAR: return dimr_schedule_new_linear (config->beta_0, config->beta_1);
+    case DIMR_SCHEDULE_COSINE: return dimr_schedule_new_cosine ();
+    default: g_assert_not_reached ();
+    }
+}
+
+static char *
+make_summary (const DimrConfig *config,
+              guint64           n_parameters)
+{
+  double millions = (double) n_parameters / 1e6;
+
+  return g_strdup_printf ("DiMR, %u %s, %.*f M parameters, %u×%u", config->n_stages,
+                          config->n_stages == 1 ? "branch" : "branches", millions < 100 ? 1 : 0, millions,
+                          config->image_size, config->image_size);
+}
+
+/* `config.json` beside the weights, or what their tensors tell. */
+static gboolean
+load_config (DimrModel   *self,
+             const char  *folder,
+             GError     **error)
+{
+  g_autofree char *config_path = g_build_filename (folder, "config.json", NULL);
+  g_autofree DimrCost *cost = NULL;
+
+  self->config = g_file_test (config_path, G_FILE_TEST_EXISTS)
+                   ? dimr_config_load (config_path, error)
+                   : dimr_config_recognise (self->weights, error);
+  if (self->config == NULL)
+    return FALSE;
+  if (!dimr_network_check (self->config, self->weights, NULL, error))
+    {
+      g_prefix_error (error, "%s: ", self->weights_path);
+      return FALSE;
+    }
+  cost = dimr_cost_new (self->config, error);
+  if (cost == NULL)
+    return FALSE;
+  self->n_parameters = cost->total.parameters;
+  return TRUE;
+}
+
+DimrModel *
+dimr_model_load (const char    *path,
+                 GCancellable  *cancellable,
+                 GError       **error)
+{
+  g_autoptr (DimrModel) self = NULL;
+  g_autofree char *folder = NULL;
+  g_autofree char *base = NULL;
+
+  g_return_val_if_fail (path != NULL, NULL);
+
+  self = g_object_new (DIMR_TYPE_MODEL, NULL);
+  self->path = g_canonicalize_filename (path, NULL);
+  if (g_file_test (self->path, G_FILE_TEST_IS_DIR))
+    {
+      folder = g_strdup (self->path);
+      self->weights_path = find_weights (folder, error);
+      if (self->weights_path == NULL)
+        return NULL;
+    }
+  else
+    {
+      folder = g_path_get_dirname (self->path);
+      self->weights_path = g_strdup (self->path);
+    }
+
+  self->weights = dimr_weights_open (self->weights_path, cancellable, error);
+  if (self->weights == NULL || !load_config (self, folder, error) ||
+      g_cancellable_set_error_if_cancelled (cancellable, error))
+    return NULL;
+
+  base = g_path_get_basename (self->path);
+  self->name = g_strdup (self->config->title != NULL ? self->config->title : base);
+  self->summary = make_summary (self->config, self->n_parameters);
+  self->card = read_card (folder);
+  self->schedule = make_schedule (self->config);
+  self->hash_thread = g_thread_new ("dimr-hash", hash_thread, self);
+  return g_steal_pointer (&self);
+}
+
+const char *
+dimr_model_get_name (DimrModel *self)
+{
+  g_return_val_if_fail (DIMR_IS_MODEL (self), NULL);
+  return self->name;
+}
+
+const char *
+dimr_model_get_summary (DimrModel *self)
+{
+  g_return_val_if_fail (DIMR_IS_MODEL (self), NULL);
+  return self->summary;
+}
+
+const char *
+dimr_model_get_path (DimrModel *self)
+{
+  g_return_val_if_fail (DIMR_IS_MODEL (self), NULL);
+  return self->path;
+}
+
+const char *
+dimr_model_get_hash (DimrModel *self)
+{
+  const char *hash;
+
+  g_return_val_if_fail (DIMR_IS_MODEL (self), NULL);
+  g_mutex_lock (&self->hash_lock);
+  hash = self->hash;
+  g_mutex_unlock (&self->hash_lock);
+  return hash;
+}
+
+const char *
+dimr_model_wait_for_hash (DimrModel *self)
+{
+  g_return_val_if_fail (DIMR_IS_MODEL (self), NULL);
+  g_mutex_lock (&self->hash_lock);
+  while (!self->hash_done)
+    g_cond_wait (&self->hash_cond, &self->hash_lock);
+  g_mutex_unlock (&self->hash_lock);
+  return self->hash;
+}
+
+const char *
+dimr_model_get_card (DimrModel *self)
+{
+  g_return_val_if_fail (DIMR_IS_MODEL (self), NULL);
+  return self->card;
+}
+
+const DimrConfig *
+dimr_model_peek_config (DimrModel *self)
+{
+  g_return_val_if_fail (DIMR_IS_MODEL (self), NULL);
+  return self->config;
+}
+
+DimrWeights *
+dimr_model_peek_weights (DimrModel *self)
+{
+  g_return_val_if_fail (DIMR_IS_MODEL (self), NULL);
+  return self->weights;
+}
+
+DimrSchedule *
+dimr_model_peek_schedule (DimrModel *self)
+{
+  g_return_val_if_fail (DIMR_IS_MODEL (self), NULL);
+  return self->schedule;
+}
+
+guint
+dimr_model_get_image_size (DimrModel *self)
+{
+  g_return_val_if_fail (DIMR_IS_MODEL (self), 0);
+  return self->config->image_size;
+}
+
+guint64
+dimr_model_get_n_parameters (DimrModel *self)
+{
+  g_return_val_if_fail (DIMR_IS_MODEL (self), 0);
+  return self->n_parameters;
+}
+
+gboolean
+dimr_model_is_conditional (DimrModel *self)
+{
+  g_return_val_if_fail (DIMR_IS_MODEL (self), FALSE);
+  return self->config->num_classes > 0;
+}
+
+gboolean
+dimr_model_knows_class (DimrModel *self,
+                        int        class_index)
+{
+  g_return_val_if_fail (DIMR_IS_MODEL (self), FALSE);
+
+  if (self->config->trained_classes == NULL)
+    return TRUE;
+  for (guint i = 0; i < self->config->n_trained_classes; i++)
+    if (self->config->trained_classes[i] == class_index)
+      return TRUE;
+  return FALSE;
+}
+
+const int *
+dimr_model_peek_trained_classes (DimrModel *self,
+                                 guint     *n)
+{
+  g_return_val_if_fail (DIMR_IS_MODEL (self) && n != NULL, NULL);
+  *n = self->config->n_trained_classes;
+  return self->config->trained_classes;
+}
+
+guint
+dimr_model_get_default_steps (DimrModel *self)
+{
+  g_return_val_if_fail (DIMR_IS_MODEL (self), 0);
+  return self->config->default_steps;
+}
+
+DimrSamplerKind
+dimr_model_get_default_sampler (DimrModel *self)
+{
+  g_return_val_if_fail (DIMR_IS_MODEL (self), 0);
+  return self->config->default_sampler;
+}
+
+DimrGuidance
+dimr_model_get_default_guidance (DimrModel *self)
+{
+  const DimrGuidance off = { DIMR_GUIDANCE_CONSTANT, 1.0, 2.0 };
+
+  g_return_val_if_fail (DIMR_IS_MODEL (self), off);
+  return self->config->default_guidance;
+}

@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/weights/dimr-weights.h"
+
+#include "core/base/dimr-error.h"
+#include "core/weights/dimr-refuse.h"
+#include "core/weights/dimr-safetensors.h"
+#include "core/weights/dimr-torch.h"
+#include "core/weights/dimr-weights-private.h"
+#include "core/weights/dimr-zip.h"
+
+#include <errno.h>
+#include <glib/gstdio.h>
+#include <string.h>
+
+struct _DimrWeights
+{
+  gatomicrefcount ref_count;
+  GHashTable *tensors;  /* name → DimrTensor */
+  GHashTable *metadata; /* NULL but for safetensors */
+  const char **names;   /* keys of @tensors, sorted */
+  guint64 n_bytes;
+  const char *format, *table; /* static */
+  char *path;
+};
+
+G_DEFINE_BOXED_TYPE (DimrWeights, dimr_weights, dimr_weights_ref, dimr_weights_unref)
+
+static int
+compare_names (gconstpointer a,
+               gconstpointer b)
+{
+  return strcmp (*(const char *const *) a, *(const char *const *) b);
+}
+
+/* Takes both tables. */
+static DimrWeights *
+weights_new (GHashTable *tensors,
+             GHashTable *metadata,
+             const char *format,
+             const char *table)
+{
+  DimrWeights *self = g_new0 (DimrWeights, 1);
+  GHashTableIter iter;
+  gpointer tensor;
+  guint n;
+
+  g_atomic_ref_count_init (&self->ref_count);
+  self->tensors = tensors;
+  self->metadata = metadata;
+  self->format = format;
+  self->table = table;
+  self->names = (const char **) g_hash_table_get_keys_as_array (tensors, &n);
+  qsort (self->names, n, sizeof *self->names, compare_names);
+  g_hash_table_iter_init (&iter, tensors);
+  while (g_hash_table_iter_next (&iter, NULL, &tensor))
+    self->n_bytes += dimr_tensor_get_n_bytes (tensor);
+  return self;
+}
+
+static DimrWeights *
+open_torch (GBytes       *bytes,
+            const char   *file,
+            gboolean      legacy,
+            GCancellable *cancellable,
+            GError      **error)
+{
+  DimrTorch torch;
+
+  if (legacy ? !dimr_torch_read_legacy (bytes, file, cancellable, &torch, error)
+             : !dimr_torch_read_zip (bytes, file, cancellable, &torch, error))
+    return NULL;
+  return weights_new (torch.tensors, NULL, legacy ? "PyTorch (before 1.6)" : "PyTorch", torch.table);
+}
+
+DimrWeights *
+dimr_weights_open_bytes (GBytes       *bytes,
+                         const char   *file,
+                         GCancellable *cancellable,
+                         GError      **error)
+{
+  gsize size;
+  const guint8 *data = g_bytes_get_data (bytes, &size);
+
+  g_return_val_if_fail (file != NULL, NULL);
+  if (g_cancellable_set_error_if_cancelled (cancellable, error))
+    return NULL;
+  if (size == 0)
+    return dimr_refuse (error, file, 0, "the file is empty"), NULL;
+  /* First, since its ninth byte is one that neither of the others can have there. */
+  if (dimr_safetensors_sniff (data, size))
+    {
+      GHashTable *metadata, *tensors = dimr_safetensors_read (bytes, file, &metadata, error);
+
+      return tensors != NULL ? weights_new (tensors, metadata, "safetensors", NULL) : NULL;
+    }
+  if (dimr_zip_sniff (data, size))
+    return open_torch (bytes, file, FALSE, cancellable, error);
+  if (dimr_torch_sniff_legacy (data, size))
+    return open_torch (bytes, file, TRUE, cancellable, error);
+  if (dimr_torch_sniff_pickle (data, size))
+    return dimr_torch_refuse_pickle (bytes, file, error), NULL;
+  if (size > 262 && memcmp (data + 257, "ustar", 5) == 0)
+    return dimr_refuse (error, file, 0, "it is an archive of a PyTorch older than this program reads"), NULL;
+  return dimr_refuse (error, file, 0, "it is neither safetensors nor a checkpoint of PyTorch"), NULL;
+}
+
+/* The file as bytes: mapped, so that weights that are never used are never read. */
+static GBytes *
+map_file (const char *path,
+          GError    **error)
+{
+  g_autoptr (GMappedFile) mapped = NULL;
+  g_autoptr (GError) local = NULL;
+  g_autofree char *name = g_filename_display_name (path);
+  GStatBuf info;
+
+  if (g_stat (path, &info) != 0)
+    {
+      g_set_error (error, DIMR_ERROR, DIMR_ERROR_FILE, "%s cannot be read: %s", name, g_strerror (errno));
+      return NULL;
+    }
+  if (!S_ISREG (info.st_mode))
+    {
+      g_set_error (error, DIMR_ERROR, DIMR_ERROR_FILE, "%s cannot be read: it is not a file", name);
+      return NULL;
+    }
+  mapped = g_mapped_file_new (path, FALSE, &local);
+  if (mapped == NULL)
+    {
+      g_set_error (error, DIMR_ERROR, DIMR_ERROR_FILE, "%s cannot be read: %s", name, local->message);
+      return NULL;
+    }
+  return g_mapped_file_get_bytes (mapped);
+}
+
+DimrWeights *
+dimr_weights_open (const char   *path,
+                   GCancellable *cancellable,
+                   GError      **error)
+{
+  g_autoptr (GBytes) bytes = NULL;
+  g_autofree char *file = NULL;
+  DimrWeights *self;
+
+  g_return_val_if_fail (path != NULL, NULL);
+  g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), NULL);
+
+  bytes = map_file (path, error);
+  if (bytes == NULL)
+    return NULL;
+  file = g_filename_display_basename (path);
+  self = dimr_weights_open_bytes (bytes, file, cancellable, error);
+  if (self != NULL)
+    self->path = g_strdup (path);
+  return self;
+}
+
+DimrWeights *
+dimr_weights_new_for_tensors (GHashTable *tensors)
+{
+  g_return_val_if_fail (tensors != NULL, NULL);
+  return weights_new (tensors, NULL, "memory", NULL);
+}
+
+DimrWeights *
+dimr_weights_ref (DimrWeights *self)
+{
+  g_return_val_if_fail (self != NULL, NULL);
+  g_atomic_ref_count_inc (&self->ref_count);
+  return self;
+}
+
+void
+dimr_weights_unref (DimrWeights *self)
+{
+  g_return_if_fail (self != NULL);
+  if (!g_atomic_ref_count_dec (&self->ref_count))
+    return;
+  g_free (self->names);
+  g_hash_table_unref (self->tensors);
+  g_clear_pointer (&self->metadata, g_hash_table_unref);
+  g_free (self->path);
+  g_free (self);
+}
+
+DimrTensor *
+dimr_weights_peek (DimrWeights *self,
+                   const char  *name)
+{
+  g_return_val_if_fail (self != NULL && name != NULL, NULL);
+  return g_hash_table_lookup (self->tensors, name);
+}
+
+guint
+dimr_weights_get_n_tensors (DimrWeights *self)
+{
+  g_return_val_if_fail (self != NULL, 0);
+  return g_hash_table_size (self->tensors);
+}
+
+const char **
+dimr_weights_peek_names (DimrWeights *self)
+{
+  g_return_val_if_fail (self != NULL, NULL);
+  return self->names;
+}
+
+guint64
+dimr_weights_get_n_bytes (DimrWeights *self)
+{
+  g_return_val_if_fail (self != NULL, 0);
+  return self->n_bytes;
+}
+
+const char *
+dimr_weights_get_format (DimrWeights *self)
+{
+  g_return_val_if_fail (self != NULL, NULL);
+  return self->format;
+}
+
+const char *
+dimr_weights_get_table (DimrWeights *self)
+{
+  g_return_val_if_fail (self != NULL, NULL);
+  return self->table;
+}
+
+const char *
+dimr_weights_get_path (DimrWeights *self)
+{
+  g_return_val_if_fail (self != NULL, NULL);
+  return self->path;
+}
+
+const char *
+dimr_weights_get_metadata (DimrWeights *self,
+                           const char  *key)
+{
+  g_return_val_if_fail (self != NULL && key != NULL, NULL);
+  return self->metadata != NULL ? g_hash_table_lookup (self->metadata, key) : NULL;
+}
+
+GHashTable *
+dimr_weights_peek_metadata (DimrWeights *self)
+{
+  g_return_val_if_fail (self != NULL, NULL);
+  return self->metadata;
+}

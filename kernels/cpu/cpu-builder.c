@@ -1,0 +1,157 @@
+/* cpu-builder.c — the table of ops, and what their prepare() functions ask for
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "kernels/cpu/cpu-private.h"
+
+#include <string.h>
+
+static const CpuOp * const ops[DIMR_N_OPS] = {
+  [DIMR_OP_SLICE_TOKENS] = &cpu_op_slice_tokens,
+  [DIMR_OP_CONCAT] = &cpu_op_concat,
+  [DIMR_OP_ADD] = &cpu_op_add,
+  [DIMR_OP_AVERAGE_POOL] = &cpu_op_average_pool,
+  [DIMR_OP_PATCHIFY] = &cpu_op_patchify,
+  [DIMR_OP_ADD_POSITION] = &cpu_op_add_position,
+  [DIMR_OP_EMBEDDING] = &cpu_op_embedding,
+  [DIMR_OP_PREPEND_TOKEN] = &cpu_op_prepend_token,
+  [DIMR_OP_TIME_PARAM] = &cpu_op_time_param,
+  [DIMR_OP_RMS_NORM] = &cpu_op_rms_norm,
+  [DIMR_OP_LAYER_NORM] = &cpu_op_layer_norm,
+  [DIMR_OP_LINEAR] = &cpu_op_linear,
+  [DIMR_OP_ATTENTION] = &cpu_op_attention,
+  [DIMR_OP_GEGLU] = &cpu_op_geglu,
+  [DIMR_OP_LINEAR_GEGLU] = &cpu_op_linear_geglu,
+  [DIMR_OP_DEPTHWISE_CONV] = &cpu_op_depthwise_conv,
+  [DIMR_OP_PIXEL_SHUFFLE] = &cpu_op_pixel_shuffle,
+  [DIMR_OP_CONV_TO_IMAGE] = &cpu_op_conv_to_image,
+};
+
+const CpuOp *
+cpu_op_get (DimrOp op)
+{
+  return op < DIMR_N_OPS ? ops[op] : NULL;
+}
+
+gboolean
+cpu_is_param (const DimrGraph *graph,
+              DimrNodeId       id)
+{
+  const DimrNode *node;
+
+  if (id == DIMR_NODE_NONE)
+    return TRUE;
+  for (node = dimr_graph_peek_node (graph, id); node->op == DIMR_OP_RESHAPE;)
+    node = dimr_graph_peek_node (graph, node->inputs[0]);
+  return node->op == DIMR_OP_PARAM;
+}
+
+const DimrNode *
+cpu_input (const DimrGraph *graph,
+           const DimrNode  *node,
+           guint            slot)
+{
+  return dimr_graph_peek_node (graph, node->inputs[slot]);
+}
+
+gsize
+cpu_n_channels (const DimrNode *node)
+{
+  return (gsize) node->shape.dims[node->shape.n_dims - 1];
+}
+
+gsize
+cpu_n_rows (const DimrNode *node)
+{
+  gsize n = 1;
+
+  for (guint i = 0; i + 1 < node->shape.n_dims; i++)
+    n *= (gsize) node->shape.dims[i];
+  return n;
+}
+
+gconstpointer
+cpu_builder_param (CpuBuilder      *self,
+                   DimrNodeId       id,
+                   const CpuLayout *layout)
+{
+  const DimrNode *node = dimr_graph_peek_node (self->graph, dimr_plan_get_param (self->plan, id));
+  CpuParam *param;
+
+  if (self->error != NULL)
+    return NULL;
+  param = cpu_params_get (self->params, self->weights, node->name, layout, &self->error);
+  if (param == NULL)
+    return NULL;
+  g_ptr_array_add (self->used, param);
+  return cpu_param_peek (param);
+}
+
+gpointer
+cpu_builder_peek (CpuBuilder *self,
+                  DimrNodeId  id)
+{
+  gsize offset;
+
+  if (id == DIMR_NODE_NONE)
+    return NULL;
+  offset = dimr_plan_get_offset (self->plan, id);
+  if (offset == DIMR_OFFSET_NONE)
+    return (gpointer) cpu_builder_vector (self, id, dimr_shape_n_elements (&dimr_graph_peek_node (self->graph, id)->shape), 1);
+  return self->arena + offset;
+}
+
+const float *
+cpu_builder_vector (CpuBuilder *self,
+                    DimrNodeId  id,
+                    gsize       n,
+                    gsize       width)
+{
+  const CpuLayout layout = { .kind = CPU_LAYOUT_PLAIN, .n = n, .k = 1, .width = width };
+
+  if (id == DIMR_NODE_NONE)
+    return cpu_builder_alloc (self, (n + width - 1) / width * width * sizeof (float));
+  return cpu_builder_param (self, id, &layout);
+}
+
+gpointer
+cpu_builder_alloc (CpuBuilder *self,
+                   gsize       size)
+{
+  gpointer data = g_malloc0 (size);
+
+  g_ptr_array_add (self->memory, data);
+  return data;
+}
+
+static void
+add_step (CpuBuilder    *self,
+          CpuTaskFunc    run,
+          gconstpointer  data,
+          gsize          n_tasks,
+          gboolean       beside)
+{
+  CpuStep step = { run, data, n_tasks, self->place, beside };
+
+  g_array_append_val (self->steps, step);
+}
+
+void
+cpu_builder_add_step (CpuBuilder    *self,
+                      CpuTaskFunc    run,
+                      gconstpointer  data,
+                      gsize          n_tasks)
+{
+  add_step (self, run, data, n_tasks, FALSE);
+}
+
+void
+cpu_builder_add_side_step (CpuBuilder    *self,
+                           CpuTaskFunc    run,
+                           gconstpointer  data,
+                           gsize          n_tasks)
+{
+  const CpuStep *last = self->steps->len > 0 ? &g_array_index (self->steps, CpuStep, self->steps->len - 1) : NULL;
+
+  add_step (self, run, data, n_tasks, last != NULL && last->place == self->place);
+}

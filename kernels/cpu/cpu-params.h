@@ -1,0 +1,61 @@
+/* cpu-params.h — parameters in the layouts that the inner loops read
+ *
+ * Each (weights, name, layout) is prepared once and shared by all programs of a device. One that
+ * no program uses any more stays until cpu_params_trim(), because the next picture needs it again.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#pragma once
+
+#include <gio/gio.h>
+
+#include "core/weights/dimr-weights.h"
+
+G_BEGIN_DECLS
+
+typedef enum
+{
+  CPU_LAYOUT_PLAIN,            /* n · k floats as in the file, zeros up to a multiple of @width */
+  CPU_LAYOUT_PANELS_F32,       /* [n, k] → [⌈n / width⌉][k][width] */
+  CPU_LAYOUT_PANELS_BF16,      /* the same as bfloat16, k rounded up to even */
+  CPU_LAYOUT_PANELS_BF16_PAIRS,/* [n, k] → [⌈n / width⌉][⌈k / 2⌉][width][2] as bfloat16 */
+  CPU_LAYOUT_DEPTHWISE,        /* [n, 1, √k, √k] → [⌈n / width⌉][k][width] floats: channels become columns */
+  CPU_LAYOUT_IMAGE_CONV,       /* [n, d, √taps, √taps], k = d · taps → [n][taps][d rounded up to width] floats */
+} CpuLayoutKind;
+
+typedef struct
+{
+  CpuLayoutKind kind;
+  gsize         n;
+  gsize         k;
+  gsize         taps;  /* IMAGE_CONV */
+  gsize         width;
+} CpuLayout;
+
+typedef struct _CpuParams CpuParams;
+typedef struct _CpuParam CpuParam; /* reference-counted, one thread */
+
+CpuParams     *cpu_params_new   (guint             n_threads);
+void           cpu_params_free  (CpuParams        *self);
+/* (transfer full). Errors: DIMR_ERROR_MODEL where @weights has no such tensor of n · k elements,
+ * DIMR_ERROR_MEMORY. */
+CpuParam      *cpu_params_get   (CpuParams        *self,
+                                 DimrWeights      *weights,
+                                 const char       *name,
+                                 const CpuLayout  *layout,
+                                 GError          **error);
+void           cpu_params_trim  (CpuParams        *self);
+
+gconstpointer  cpu_param_peek   (const CpuParam   *self);
+void           cpu_param_unref  (CpuParam         *self);
+
+/* Bytes aligned to a cache line and set to 0xff, which reads as NaN: what is read before it was
+ * written shows. NULL with DIMR_ERROR_MEMORY in MiB, with @what for the sentence. Free with free(). */
+gpointer       cpu_try_alloc    (gsize             size,
+                                 const char       *what,
+                                 GError          **error);
+/* Bytes of memory of this machine, and those free now. */
+void           cpu_get_memory   (guint64          *total,
+                                 guint64          *available);
+
+G_END_DECLS

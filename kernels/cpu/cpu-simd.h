@@ -1,0 +1,165 @@
+/* cpu-simd.h — the inner loops of the CPU backend, one table of them per instruction set
+ *
+ * The files of simd/ are compiled once per instruction set and export one CpuSimd each; the best
+ * one that the processor runs is chosen when a device opens. A loop works on a range of one op's
+ * output and touches nothing else, and each element is summed in an order that depends on neither
+ * the range nor the thread: results are the same bytes however the work is divided.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#pragma once
+
+#include <glib.h>
+
+G_BEGIN_DECLS
+
+/* One of the tensors that a product or a norm reads side by side: [rows, k]. */
+typedef struct
+{
+  const float *x;
+  gsize        k;
+} CpuSlice;
+
+/* y = concat(slices) Wᵀ + bias + residual, or with weights1: gelu(x W0ᵀ + b0) · (x W1ᵀ + b1).
+ * Weights are packed in panels of CpuSimd.panel columns: [panels][K][panel], zeros past the last
+ * column; as bfloat16 with bf16_dot: [panels][K/2][panel][2]. Biases are padded likewise.
+ * In bfloat16 there is one slice, made by round_bf16(). */
+typedef struct
+{
+  gsize           n;           /* columns of y */
+  gsize           k;           /* of all slices together */
+  gsize           n_slices;
+  const CpuSlice *slices;
+  gconstpointer   weights;
+  const float    *bias;
+  gconstpointer   weights1;    /* NULL: no gate */
+  const float    *bias1;
+  const float    *residual;    /* [rows, n] or NULL; may be y */
+  float          *y;           /* [rows, n] */
+  gboolean        bf16;
+} CpuProduct;
+
+typedef struct
+{
+  gsize        n_tokens;
+  gsize        n_heads;
+  gsize        head_width;
+  const float *qkv; /* [B, N, 3·NH·HD] */
+  float       *y;   /* [B, N, NH·HD] */
+} CpuAttention;
+
+typedef struct
+{
+  gsize           d;
+  gsize           rows_per_time; /* rows that share one row of scale and bias */
+  double          eps;
+  gsize           n_slices;
+  const CpuSlice *slices;
+  const float    *scale;         /* [T, d] */
+  const float    *bias;          /* [T, d]; LAYER_NORM */
+  float          *y;             /* [rows, d] */
+} CpuNorm;
+
+typedef struct
+{
+  gsize        d;
+  const float *log_snr; /* [T] */
+  const float *param0;
+  const float *param1;
+  const float *weight;
+  const float *bias;
+  float       *y;       /* [T, d] */
+} CpuTimeParam;
+
+/* Depthwise weights are packed in blocks of CpuSimd.lanes channels: [blocks][k·k][lanes]; the
+ * bias is padded likewise. */
+typedef struct
+{
+  gsize        height;
+  gsize        width;
+  gsize        d;
+  gsize        kernel;
+  const float *x;        /* [B, H, W, d] */
+  const float *weights;
+  const float *bias;
+  const float *residual; /* [B, H, W, d] or NULL */
+  float       *y;
+} CpuDepthwise;
+
+/* Weights: [C][k·k][d rounded up to lanes], zeros past d. */
+typedef struct
+{
+  gsize        height;
+  gsize        width;
+  gsize        d;
+  gsize        channels;
+  gsize        kernel;
+  const float *x;       /* [B, H, W, d] */
+  const float *weights;
+  const float *bias;    /* [C] */
+  float       *y;       /* [B, C, H, W] */
+} CpuImageConv;
+
+typedef struct
+{
+  const char *name;      /* "AVX2" */
+  guint       lanes;     /* floats of a vector */
+  guint       tile_rows; /* rows that a product keeps in registers */
+  guint       panel;     /* columns of a packed panel */
+  gboolean    bf16_dot;  /* multiplies bfloat16 in hardware, in pairs along K */
+
+  void   (*product)           (const CpuProduct   *self,
+                               gsize               row,
+                               gsize               n_rows,
+                               gsize               panel,
+                               gsize               n_panels);
+  /* Rows of concat(slices) rounded to bfloat16 into @out [rows, k], k even: as 16 bits with
+   * bf16_dot, as floats otherwise; zeros past the last channel. */
+  void   (*round_bf16)        (const CpuSlice     *slices,
+                               gsize               n_slices,
+                               gsize               k,
+                               gsize               row,
+                               gsize               n_rows,
+                               gpointer            out);
+  /* Floats of scratch memory that a thread needs for attention(). */
+  gsize  (*attention_scratch) (gsize               n_tokens,
+                               gsize               head_width);
+  void   (*attention)         (const CpuAttention *self,
+                               gsize               image,
+                               gsize               head,
+                               gsize               token,
+                               gsize               n_tokens,
+                               float              *scratch);
+  void   (*rms_norm)          (const CpuNorm      *self,
+                               gsize               row,
+                               gsize               n_rows);
+  void   (*layer_norm)        (const CpuNorm      *self,
+                               gsize               row,
+                               gsize               n_rows);
+  void   (*time_param)        (const CpuTimeParam *self,
+                               gsize               row,
+                               gsize               n_rows);
+  void   (*depthwise)         (const CpuDepthwise *self,
+                               gsize               image,
+                               gsize               row,
+                               gsize               n_rows,
+                               gsize               block,
+                               gsize               n_blocks);
+  void   (*image_conv)        (const CpuImageConv *self,
+                               gsize               image,
+                               gsize               row,
+                               gsize               n_rows);
+  void   (*add)               (const float        *a,
+                               const float        *b,
+                               float              *y,
+                               gsize               n);
+  void   (*geglu)             (const float        *a,
+                               const float        *b,
+                               float              *y,
+                               gsize               n);
+} CpuSimd;
+
+/* Every table that was built and that this processor can run, best first, NULL-terminated (static). */
+const CpuSimd * const *cpu_simd_list (void);
+
+G_END_DECLS

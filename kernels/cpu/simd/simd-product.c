@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "kernels/cpu/simd/simd-tables.h"
+#include "kernels/cpu/simd/simd-tile.h"
+
+/* Columns of K that are summed before the sum goes back to memory: their panel stays in the
+ * cache, and a long sum is made of short ones, which rounds less. */
+#define K_BLOCK 512
+
+CPU_INLINE vec
+load_columns (const float *p, gsize columns)
+{
+  return columns >= CPU_LANES ? vec_load (p) : vec_load_part (p, columns);
+}
+
+CPU_INLINE void
+store_columns (float *p, vec v, gsize columns)
+{
+  if (columns >= CPU_LANES)
+    vec_store (p, v);
+  else
+    vec_store_part (p, v, columns);
+}
+
+/* tile += concat(slices)[row …, first … first + k) B */
+CPU_INLINE void
+multiply_slices (Tile tile, const guint rows, const TileKind kind, const CpuProduct *self, gsize row,
+                 gsize first, gsize k, const guint8 *b)
+{
+  const gsize b_row = kind == TILE_BF16 ? PANEL * 2 : PANEL * 4;
+  gsize s = 0;
+
+  while (first >= self->slices[s].k)
+    first -= self->slices[s++].k;
+  while (k > 0)
+    {
+      const CpuSlice *slice = &self->slices[s++];
+      gsize n = MIN (k, slice->k - first);
+
+      tile_multiply (tile, rows, kind, n, slice->x + row * slice->k + first, slice->k, b);
+      b += n * b_row;
+      k -= n;
+      first = 0;
+    }
+}
+
+/* One tile of y over K in [first, first + k): begins with the bias, and what @base adds to it. */
+CPU_INLINE void
+plain_tile (const guint rows, const TileKind kind, const CpuProduct *self, gsize row, gsize column,
+            gsize first, gsize k, const guint8 *b)
+{
+  const gsize n = self->n, columns = n - column;
+  const float *base = first == 0 ? self->residual : self->y;
+  float *y = self->y + row * n + column;
+  Tile tile;
+
+  for (guint v = 0; v < 2; v++)
+    {
+      vec bias = first == 0 ? vec_load (self->bias + column + v * CPU_LANES) : vec_splat (0.f);
+
+#pragma GCC unroll 16
+      for (guint i = 0; i < rows; i++)
+        tile[i][v] = bias;
+    }
+  multiply_slices (tile, rows, kind, self, row, first, k, b);
+
+  if (base != NULL)
+    base += row * n + column;
+  if (columns >= PANEL)
+    {
+#pragma GCC unroll 16
+      for (guint i = 0; i < rows; i++)
+#pragma GCC unroll 2
+        for (guint v = 0; v < 2; v++)
+          {
+            if (base != NULL)
+              tile[i][v] += vec_load (base + i * n + v * CPU_LANES);
+            vec_store (y + i * n + v * CPU_LANES, tile[i][v]);
+          }
+      return;
+    }
+#pragma GCC unroll 16
+  for (guint i = 0; i < rows; i++)
+#pragma GCC unroll 2
+    for (guint v = 0; v < 2; v++)
+      if (columns > v * CPU_LANES)
+        {
+          if (base != NULL)
+            tile[i][v] += load_columns (base + i * n + v * CPU_LANES, columns - v * CPU_LANES);
+          store_columns (y + i * n + v * CPU_LANES, tile[i][v], columns - v * CPU_LANES);
+        }
+}
+
+/* One tile of both products, and the gate. */
+CPU_INLINE void
+gated_tile (const guint rows, const TileKind kind, const CpuProduct *self, gsize row, gsize column,
+            const guint8 *b0, const guint8 *b1)
+{
+  const gsize n = self->n, columns = n - column;
+  Tile tile, gate;
+
+  for (guint half = 0; half < 2; half++)
+    {
+      const float *bias = (half == 0 ? self->bias : self->bias1) + column;
+
+#pragma GCC unroll 16
+      for (guint i = 0; i < rows; i++)
+#pragma GCC unroll 2
+        for (guint v = 0; v < 2; v++)
+          tile[i][v] = vec_load (bias + v * CPU_LANES);
+      multiply_slices (tile, rows, kind, self, row, 0, self->k, half == 0 ? b0 : b1);
+      if (half == 0)
+        for (guint i = 0; i < rows; i++)
+          for (guint v = 0; v < 2; v++)
+            gate[i][v] = tile[i][v];
+    }
+#pragma GCC unroll 16
+  for (guint i = 0; i < rows; i++)
+#pragma GCC unroll 2
+    for (guint v = 0; v < 2; v++)
+      if (columns > v * CPU_LANES)
+        store_columns (self->y + (row + i) * n + column + v * CPU_LANES, vec_geglu (gate[i][v], tile[i][v]),
+                       columns - v * CPU_LANES);
+}
+
+CPU_INLINE void
+product_range (const TileKind kind, const CpuProduct *self, gsize row, gsize n_rows, gsize panel, gsize n_panels)
+{
+  const gsize b_row = kind == TILE_BF16 ? PANEL * 2 : PANEL * 4;
+  const gsize k_block = self->weights1 != NULL ? self->k : K_BLOCK;
+
+  for (gsize first = 0; first < self->k; first += k_block)
+    for (gsize p = panel; p < panel + n_panels; p++)
+      {
+        const gsize k = MIN (k_block, self->k - first), offset = (p * self->k + first) * b_row;
+        const guint8 *b0 = (const guint8 *) self->weights + offset;
+
+        if (self->weights1 != NULL)
+          {
+            const guint8 *b1 = (const guint8 *) self->weights1 + offset;
+
+#define GATED(rows) gated_tile (rows, kind, self, row + i, p * PANEL, b0, b1)
+            TILE_FOR_ROWS (i, n_rows, GATED)
+          }
+        else
+          {
+#define PLAIN(rows) plain_tile (rows, kind, self, row + i, p * PANEL, first, k, b0)
+            TILE_FOR_ROWS (i, n_rows, PLAIN)
+          }
+      }
+}
+
+static void
+product (const CpuProduct *self, gsize row, gsize n_rows, gsize panel, gsize n_panels)
+{
+  if (!self->bf16)
+    {
+      product_range (TILE_F32, self, row, n_rows, panel, n_panels);
+      return;
+    }
+#ifdef CPU_BF16_DOT
+  {
+    /* Pairs of bfloat16 take the place of floats. */
+    CpuSlice slice = { self->slices[0].x, self->k / 2 };
+    CpuProduct pairs = *self;
+
+    pairs.k = self->k / 2;
+    pairs.slices = &slice;
+    product_range (TILE_BF16_DOT, &pairs, row, n_rows, panel, n_panels);
+  }
+#else
+  product_range (TILE_BF16, self, row, n_rows, panel, n_panels);
+#endif
+}
+
+/* Round to nearest, ties to even; a NaN stays one. */
+CPU_INLINE guint32
+round_bits (float value)
+{
+  guint32 u;
+
+  memcpy (&u, &value, sizeof u);
+  if ((u & 0x7fffffff) > 0x7f800000)
+    return u >> 16 | 0x40;
+  return (u + 0x7fff + (u >> 16 & 1)) >> 16;
+}
+
+static void
+round_bf16 (const CpuSlice *slices, gsize n_slices, gsize k, gsize row, gsize n_rows, gpointer out)
+{
+  for (gsize r = row; r < row + n_rows; r++)
+    {
+#ifdef CPU_BF16_DOT
+      guint16 *y = (guint16 *) out + r * k, *end = y + k;
+#else
+      guint32 *y = (guint32 *) out + r * k, *end = y + k;
+#endif
+      for (gsize s = 0; s < n_slices; s++)
+        {
+          const float *x = slices[s].x + r * slices[s].k;
+
+          for (gsize i = 0; i < slices[s].k; i++)
+#ifdef CPU_BF16_DOT
+            *y++ = (guint16) round_bits (x[i]);
+#else
+            *y++ = round_bits (x[i]) << 16;
+#endif
+        }
+      while (y < end)
+        *y++ = 0;
+    }
+}
+
+void
+CPU_NAME (simd_product_fill) (CpuSimd *table)
+{
+  table->lanes = CPU_LANES;
+  table->tile_rows = TILE_ROWS;
+  table->panel = PANEL;
+#ifdef CPU_BF16_DOT
+  table->bf16_dot = TRUE;
+#endif
+  table->product = product;
+  table->round_bf16 = round_bf16;
+}

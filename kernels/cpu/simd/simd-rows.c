@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "kernels/cpu/simd/simd-tables.h"
+#include "kernels/cpu/simd/simd-vector.h"
+
+/* for (i …) whole vectors, then one part of a vector of @n_ elements */
+#define FOR_VECTORS(i, n) for (gsize i = 0; i < (n); i += CPU_LANES)
+
+CPU_INLINE vec
+load_rest (const float *p, gsize rest)
+{
+  return rest >= CPU_LANES ? vec_load (p) : vec_load_part (p, rest);
+}
+
+CPU_INLINE void
+store_rest (float *p, vec v, gsize rest)
+{
+  if (rest >= CPU_LANES)
+    vec_store (p, v);
+  else
+    vec_store_part (p, v, rest);
+}
+
+/* Four sums side by side: an addition has four cycles of latency. */
+CPU_INLINE double
+sum_of (const float *x, gsize n)
+{
+  vec s[4] = { vec_splat (0.f), vec_splat (0.f), vec_splat (0.f), vec_splat (0.f) };
+  gsize i = 0;
+
+  for (; i + 4 * CPU_LANES <= n; i += 4 * CPU_LANES)
+    for (guint j = 0; j < 4; j++)
+      s[j] += vec_load (x + i + j * CPU_LANES);
+  for (; i < n; i += CPU_LANES)
+    s[0] += load_rest (x + i, n - i);
+  return (double) vec_sum ((s[0] + s[1]) + (s[2] + s[3]));
+}
+
+/* Σ (x − mean)² */
+CPU_INLINE double
+squares_of (const float *x, gsize n, float mean)
+{
+  vec s[4] = { vec_splat (0.f), vec_splat (0.f), vec_splat (0.f), vec_splat (0.f) };
+  const vec m = vec_splat (mean);
+  gsize i = 0;
+
+  for (; i + 4 * CPU_LANES <= n; i += 4 * CPU_LANES)
+    for (guint j = 0; j < 4; j++)
+      {
+        vec v = vec_load (x + i + j * CPU_LANES) - m;
+        s[j] += v * v;
+      }
+  for (; i + CPU_LANES <= n; i += CPU_LANES)
+    {
+      vec v = vec_load (x + i) - m;
+      s[0] += v * v;
+    }
+  if (i < n)
+    {
+      vec v = vec_load_part (x + i, n - i) - m;
+
+      for (gsize j = n - i; j < CPU_LANES; j++)
+        v[j] = 0.f;
+      s[0] += v * v;
+    }
+  return (double) vec_sum ((s[0] + s[1]) + (s[2] + s[3]));
+}
+
+static void
+rms_norm (const CpuNorm *self, gsize row, gsize n_rows)
+{
+  const gsize d = self->d;
+
+  for (gsize r = row; r < row + n_rows; r++)
+    {
+      const float *x = self->slices[0].x + r * d, *scale = self->scale + r / self->rows_per_time * d;
+      float *y = self->y + r * d;
+      double root = __builtin_sqrt (squares_of (x, d, 0.f) / (double) d) + self->eps;
+      vec f = vec_splat ((float) (1. / root));
+
+      FOR_VECTORS (i, d)
+        store_rest (y + i, load_rest (scale + i, d - i) * (load_rest (x + i, d - i) * f), d - i);
+    }
+}
+
+static void
+layer_norm (const CpuNorm *self, gsize row, gsize n_rows)
+{
+  for (gsize r = row; r < row + n_rows; r++)
+    {
+      const float *scale = self->scale + r / self->rows_per_time * self->d;
+      const float *bias = self->bias + r / self->rows_per_time * self->d;
+      float *y = self->y + r * self->d;
+      double sum = 0, squares = 0;
+      vec mean, f;
+
+      for (gsize s = 0; s < self->n_slices; s++)
+        sum += sum_of (self->slices[s].x + r * self->slices[s].k, self->slices[s].k);
+      mean = vec_splat ((float) (sum / (double) self->d));
+      for (gsize s = 0; s < self->n_slices; s++)
+        squares += squares_of (self->slices[s].x + r * self->slices[s].k, self->slices[s].k, mean[0]);
+      f = vec_splat ((float) (1. / __builtin_sqrt (squares / (double) self->d + self->eps)));
+
+      for (gsize s = 0; s < self->n_slices; s++)
+        {
+          const gsize k = self->slices[s].k;
+          const float *x = self->slices[s].x + r * k;
+
+          FOR_VECTORS (i, k)
+            store_rest (y + i, load_rest (scale + i, k - i) * ((load_rest (x + i, k - i) - mean) * f) +
+                               load_rest (bias + i, k - i), k - i);
+          y += k;
+          scale += k;
+          bias += k;
+        }
+    }
+}
+
+static void
+time_param (const CpuTimeParam *self, gsize row, gsize n_rows)
+{
+  const vec one = vec_splat (1.f);
+
+  for (gsize r = row; r < row + n_rows; r++)
+    {
+      const vec tau = vec_splat (self->log_snr[r] * .25f);
+      float *y = self->y + r * self->d;
+
+      FOR_VECTORS (i, self->d)
+        {
+          const gsize rest = self->d - i;
+          vec p0 = load_rest (self->param0 + i, rest), p1 = load_rest (self->param1 + i, rest);
+          vec a = tau * (one + load_rest (self->weight + i, rest)) + load_rest (self->bias + i, rest);
+          vec s = one / (one + vec_exp (-a));
+
+          store_rest (y + i, p1 + s * (p0 - p1), rest);
+        }
+    }
+}
+
+static void
+add (const float *a, const float *b, float *y, gsize n)
+{
+  FOR_VECTORS (i, n)
+    store_rest (y + i, load_rest (a + i, n - i) + load_rest (b + i, n - i), n - i);
+}
+
+static void
+geglu (const float *a, const float *b, float *y, gsize n)
+{
+  FOR_VECTORS (i, n)
+    store_rest (y + i, vec_geglu (load_rest (a + i, n - i), load_rest (b + i, n - i)), n - i);
+}
+
+void
+CPU_NAME (simd_rows_fill) (CpuSimd *table)
+{
+  table->rms_norm = rms_norm;
+  table->layer_norm = layer_norm;
+  table->time_param = time_param;
+  table->add = add;
+  table->geglu = geglu;
+}

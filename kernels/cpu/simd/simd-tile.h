@@ -1,0 +1,86 @@
+/* simd-tile.h — the one loop that all products go through: rows × one panel, in registers
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#pragma once
+
+#include "kernels/cpu/simd/simd-vector.h"
+
+#ifdef CPU_BF16_DOT
+#include <immintrin.h>
+#endif
+
+/* As many accumulators as leave room for the two vectors of B and one of A. */
+#if CPU_LANES == 16
+#define TILE_ROWS 12
+#elif CPU_LANES == 8
+#define TILE_ROWS 6
+#else
+#define TILE_ROWS 4
+#endif
+#define PANEL (2 * CPU_LANES)
+
+typedef enum
+{
+  TILE_F32,      /* A and B are floats */
+  TILE_BF16,     /* A is floats, B bfloat16 */
+  TILE_BF16_DOT, /* A and B are pairs of bfloat16; k and lda count floats' worth of them: pairs */
+} TileKind;
+
+typedef vec Tile[TILE_ROWS][2];
+
+/* tile[i] += a[i, 0 … k) B for @rows rows, B [k][PANEL]. @rows and @kind are constants where this
+ * is expanded, so that the loops over them vanish and the tile stays in registers. */
+CPU_INLINE void
+tile_multiply (Tile tile, const guint rows, const TileKind kind, gsize k, const float *a, gsize lda,
+               const void *b)
+{
+  const guint8 *p = b;
+
+  for (gsize j = 0; j < k; j++)
+    {
+      vec b0, b1;
+
+      if (kind == TILE_BF16)
+        {
+          b0 = vec_load_bf16 ((const guint16 *) (const void *) p);
+          b1 = vec_load_bf16 ((const guint16 *) (const void *) p + CPU_LANES);
+          p += PANEL * 2;
+        }
+      else
+        {
+          b0 = vec_load ((const float *) (const void *) p);
+          b1 = vec_load ((const float *) (const void *) p + CPU_LANES);
+          p += PANEL * 4;
+        }
+#pragma GCC unroll 16
+      for (guint i = 0; i < rows; i++)
+        {
+          vec ai = vec_splat (a[i * lda + j]);
+
+#ifdef CPU_BF16_DOT
+          if (kind == TILE_BF16_DOT)
+            {
+              tile[i][0] = (vec) _mm512_dpbf16_ps ((__m512) tile[i][0], (__m512bh) ai, (__m512bh) b0);
+              tile[i][1] = (vec) _mm512_dpbf16_ps ((__m512) tile[i][1], (__m512bh) ai, (__m512bh) b1);
+              continue;
+            }
+#endif
+          tile[i][0] += ai * b0;
+          tile[i][1] += ai * b1;
+        }
+    }
+}
+
+/* Runs @call (rows) for all rows of a range, with constants: full tiles, then what is left. */
+#define TILE_ROWS_CASE(n, call) case n: if (n < TILE_ROWS) { call (n); } break;
+#define TILE_FOR_ROWS(i, n_rows, call)                                                       \
+  for (gsize i = 0; i < (n_rows); i += TILE_ROWS)                                            \
+    switch (MIN ((n_rows) - i, TILE_ROWS))                                                   \
+      {                                                                                      \
+        TILE_ROWS_CASE (1, call) TILE_ROWS_CASE (2, call) TILE_ROWS_CASE (3, call)           \
+        TILE_ROWS_CASE (4, call) TILE_ROWS_CASE (5, call) TILE_ROWS_CASE (6, call)           \
+        TILE_ROWS_CASE (7, call) TILE_ROWS_CASE (8, call) TILE_ROWS_CASE (9, call)           \
+        TILE_ROWS_CASE (10, call) TILE_ROWS_CASE (11, call)                                  \
+        default: call (TILE_ROWS); break;                                                    \
+      }
