@@ -76,11 +76,14 @@ tile_multiply (Tile tile, const guint rows, const TileKind kind, gsize k, const 
 #define TILE_ROWS_CASE(n, call) case n: if (n < TILE_ROWS) { call (n); } break;
 #define TILE_FOR_ROWS(i, n_rows, call)                                                       \
   for (gsize i = 0; i < (n_rows); i += TILE_ROWS)                                            \
-    switch (MIN ((n_rows) - i, TILE_ROWS))                                                   \
-      {                                                                                      \
-        TILE_ROWS_CASE (1, call) TILE_ROWS_CASE (2, call) TILE_ROWS_CASE (3, call)           \
-        TILE_ROWS_CASE (4, call) TILE_ROWS_CASE (5, call) TILE_ROWS_CASE (6, call)           \
-        TILE_ROWS_CASE (7, call) TILE_ROWS_CASE (8, call) TILE_ROWS_CASE (9, call)           \
-        TILE_ROWS_CASE (10, call) TILE_ROWS_CASE (11, call)                                  \
-        default: call (TILE_ROWS); break;                                                    \
-      }
+    if ((n_rows) - i >= TILE_ROWS)                                                           \
+      call (TILE_ROWS);                                                                      \
+    else                                                                                     \
+      switch ((n_rows) - i)                                                                  \
+        {                                                                                    \
+          TILE_ROWS_CASE (1, call) TILE_ROWS_CASE (2, call) TILE_ROWS_CASE (3, call)         \
+          TILE_ROWS_CASE (4, call) TILE_ROWS_CASE (5, call) TILE_ROWS_CASE (6, call)         \
+          TILE_ROWS_CASE (7, call) TILE_ROWS_CASE (8, call) TILE_ROWS_CASE (9, call)         \
+          TILE_ROWS_CASE (10, call) TILE_ROWS_CASE (11, call)                                \
+          default: g_assert_not_reached ();                                                  \
+        }

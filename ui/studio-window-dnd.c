@@ -1,0 +1,183 @@
+/* studio-window-dnd.c — what is dropped on the window, pasted into it, or given on the command line
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "config.h"
+
+#include "ui/studio-window-private.h"
+
+#include <glib/gi18n.h>
+#include <string.h>
+
+#define PNG_SIGNATURE "\x89PNG\r\n\x1a\n"
+
+typedef struct
+{
+  gboolean is_picture;
+  DimrImage *image;
+  DimrRecipe *recipe; /* NULL: a picture that is not one of ours */
+} Opened;
+
+static void
+opened_free (gpointer data)
+{
+  Opened *opened = data;
+
+  g_clear_pointer (&opened->image, dimr_image_unref);
+  g_clear_pointer (&opened->recipe, dimr_recipe_free);
+  g_free (opened);
+}
+
+/* Told by content: names of files that travelled the web lie. */
+static gboolean
+is_png (GFile *file)
+{
+  g_autoptr(GFileInputStream) stream = g_file_read (file, NULL, NULL);
+  char head[8];
+  gsize n = 0;
+
+  return stream && g_input_stream_read_all (G_INPUT_STREAM (stream), head, sizeof head, &n, NULL, NULL) &&
+         n == sizeof head && memcmp (head, PNG_SIGNATURE, sizeof head) == 0;
+}
+
+static void
+open_in_thread (GTask        *task,
+                gpointer      source,
+                gpointer      task_data,
+                GCancellable *cancellable)
+{
+  GFile *file = task_data;
+  Opened *opened = g_new0 (Opened, 1);
+  GError *error = NULL;
+
+  opened->is_picture = is_png (file);
+  if (opened->is_picture)
+    {
+      opened->image = dimr_png_load (g_file_peek_path (file), &opened->recipe, &error);
+      if (!opened->image)
+        {
+          opened_free (opened);
+          g_task_return_error (task, error);
+          return;
+        }
+    }
+  g_task_return_pointer (task, opened, opened_free);
+}
+
+static void
+restore (StudioWindow *self,
+         GFile        *file,
+         Opened       *opened)
+{
+  DimrModel *model = dimr_engine_get_model (self->engine);
+  g_autoptr(StudioPicture) picture = NULL;
+  g_autofree char *message = NULL;
+  const DimrRecipe *recipe = opened->recipe;
+
+  picture = studio_picture_new (opened->image, NULL, recipe, g_file_peek_path (file));
+  self->follow = FALSE;
+  studio_generate_view_show_picture (self->view, picture);
+  _studio_window_update_jobs (self);
+
+  if (!recipe)
+    {
+      _studio_window_toast (self, _("This picture holds no settings"));
+      return;
+    }
+  if (model && recipe->model_hash && g_strcmp0 (recipe->model_hash, dimr_model_get_hash (model)) != 0)
+    message = g_strdup_printf (_("Settings restored; the picture was made by another model, %s"),
+                               recipe->model_name ? recipe->model_name : _("unknown"));
+  else if (recipe->own_noise)
+    message = g_strdup (_("Settings restored, but the picture began with noise of its own that is not in it"));
+  else
+    message = g_strdup (_("Settings restored"));
+  _studio_window_apply_recipe (self, recipe, STUDIO_RECIPE_ALL, message);
+}
+
+static void
+on_opened (GObject      *source,
+           GAsyncResult *result,
+           gpointer      user_data)
+{
+  StudioWindow *self = STUDIO_WINDOW (source);
+  GFile *file = g_task_get_task_data (G_TASK (result));
+  g_autoptr(GError) error = NULL;
+  Opened *opened = g_task_propagate_pointer (G_TASK (result), &error);
+
+  if (self->engine)
+    {
+      if (!opened)
+        _studio_window_show_error (self, error);
+      else if (opened->is_picture)
+        restore (self, file, opened);
+      else
+        _studio_window_load_model (self, g_file_peek_path (file));
+    }
+  g_clear_pointer (&opened, opened_free);
+}
+
+void
+studio_window_open_file (StudioWindow *self,
+                         GFile        *file)
+{
+  g_autoptr(GTask) task = NULL;
+
+  g_return_if_fail (STUDIO_IS_WINDOW (self));
+  g_return_if_fail (G_IS_FILE (file));
+
+  if (!g_file_peek_path (file))
+    {
+      _studio_window_toast (self, _("Only files of this computer can be opened."));
+      return;
+    }
+  task = g_task_new (self, NULL, on_opened, NULL);
+  g_task_set_source_tag (task, studio_window_open_file);
+  g_task_set_task_data (task, g_object_ref (file), g_object_unref);
+  g_task_run_in_thread (task, open_in_thread);
+}
+
+static gboolean
+on_drop (GtkDropTarget *target,
+         const GValue  *value,
+         double         x,
+         double         y,
+         StudioWindow  *self)
+{
+  GSList *files = g_value_get_boxed (value);
+
+  gtk_widget_set_visible (self->drop_overlay, FALSE);
+  if (!files)
+    return FALSE;
+  studio_window_open_file (self, files->data);
+  if (files->next)
+    _studio_window_toast (self, _("Only the first of the files was opened"));
+  return TRUE;
+}
+
+static GdkDragAction
+on_enter (GtkDropTarget *target,
+          double         x,
+          double         y,
+          StudioWindow  *self)
+{
+  gtk_widget_set_visible (self->drop_overlay, TRUE);
+  return GDK_ACTION_COPY;
+}
+
+static void
+on_leave (GtkDropTarget *target,
+          StudioWindow  *self)
+{
+  gtk_widget_set_visible (self->drop_overlay, FALSE);
+}
+
+void
+_studio_window_add_drop_target (StudioWindow *self)
+{
+  GtkDropTarget *target = gtk_drop_target_new (GDK_TYPE_FILE_LIST, GDK_ACTION_COPY);
+
+  g_signal_connect (target, "drop", G_CALLBACK (on_drop), self);
+  g_signal_connect (target, "enter", G_CALLBACK (on_enter), self);
+  g_signal_connect (target, "leave", G_CALLBACK (on_leave), self);
+  gtk_widget_add_controller (GTK_WIDGET (self), GTK_EVENT_CONTROLLER (target));
+}

@@ -1,0 +1,263 @@
+/* studio-window-jobs.c — requests in, events out
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "config.h"
+
+#include "ui/studio-window-private.h"
+
+#include <glib/gi18n.h>
+
+#include "ui/studio-format.h"
+#include "ui/studio-settings.h"
+
+/* Who waited longer than this may have gone to do something else. */
+#define NOTIFY_AFTER_SECONDS 10
+
+gboolean
+_studio_window_is_busy (StudioWindow *self)
+{
+  return self->engine && dimr_engine_get_current_job (self->engine) != NULL;
+}
+
+static void
+update_progress (StudioWindow *self,
+                 DimrJob      *job)
+{
+  g_autofree char *title = NULL;
+
+  gtk_widget_set_visible (GTK_WIDGET (self->progress), job != NULL);
+  if (job)
+    {
+      g_autofree char *subject = studio_format_classes (dimr_job_peek_request (job));
+
+      gtk_progress_bar_set_fraction (self->progress, dimr_job_get_fraction (job));
+      /* Translators: the window's title during a run: per cent done, class. */
+      title = g_strdup_printf (_("%.0f %% · %s – DiMR Studio"), dimr_job_get_fraction (job) * 100, subject);
+    }
+  gtk_window_set_title (GTK_WINDOW (self), title ? title : "DiMR Studio");
+}
+
+static void
+update_status (StudioWindow *self,
+               DimrJob      *job)
+{
+  g_autoptr(GString) text = g_string_new (NULL);
+  guint n_images = dimr_job_get_n_images (job);
+
+  if (dimr_job_get_n_steps (job) > 0)
+    g_string_append_printf (text, _("Step %u of %u"), dimr_job_get_step (job), dimr_job_get_n_steps (job));
+  else
+    g_string_append (text, _("Starting…"));
+  if (n_images > 1)
+    {
+      g_string_append (text, " · ");
+      g_string_append_printf (text, _("%u of %u pictures done"), dimr_job_get_n_images_done (job), n_images);
+    }
+  if (dimr_job_get_seconds_per_step (job) > 0)
+    {
+      g_autofree char *step = studio_format_seconds (dimr_job_get_seconds_per_step (job));
+      g_autofree char *left = studio_format_seconds (dimr_job_get_seconds_left (job));
+
+      g_string_append (text, " · ");
+      g_string_append_printf (text, _("%s a step"), step);
+      g_string_append (text, " · ");
+      /* Translators: the time that is left. */
+      g_string_append_printf (text, _("%s left"), left);
+    }
+  studio_generate_view_set_status (self->view, text->str);
+}
+
+static void
+on_job_changed (DimrJob      *job,
+                StudioWindow *self)
+{
+  if (!self->engine || job != dimr_engine_get_current_job (self->engine))
+    return;
+  update_progress (self, job);
+  update_status (self, job);
+  studio_controls_show_job (self->controls, job);
+  studio_generate_view_update_job (self->view, job);
+}
+
+static void
+on_image_done (DimrJob      *job,
+               guint         index,
+               StudioWindow *self)
+{
+  g_autoptr(DimrRecipe) recipe = dimr_job_dup_recipe (job, index);
+  g_autoptr(StudioPicture) picture = NULL;
+  DimrImage *image = dimr_job_peek_image (job, index);
+
+  if (!image)
+    return;
+  picture = studio_picture_new (image, NULL, recipe, dimr_job_peek_path (job, index));
+  studio_picture_set_step_time (picture, dimr_job_get_seconds_per_step (job));
+  studio_generate_view_add_picture (self->view, job, index, picture);
+}
+
+static void
+notify (StudioWindow *self,
+        const char   *title,
+        const char   *body)
+{
+  GtkApplication *application = gtk_window_get_application (GTK_WINDOW (self));
+  g_autoptr(GNotification) notification = NULL;
+
+  if (!application || gtk_window_is_active (GTK_WINDOW (self)))
+    return;
+  notification = g_notification_new (title);
+  g_notification_set_body (notification, body);
+  g_application_send_notification (G_APPLICATION (application), "job", notification);
+}
+
+static void
+on_job_finished (DimrJob      *job,
+                 StudioWindow *self)
+{
+  gboolean was_long = dimr_job_get_seconds_elapsed (job) > NOTIFY_AFTER_SECONDS;
+  g_autofree char *subject = studio_format_classes (dimr_job_peek_request (job));
+  guint n = dimr_job_get_n_images_done (job);
+  g_autofree char *text = NULL;
+
+  studio_generate_view_update_job (self->view, job);
+  switch (dimr_job_get_state (job))
+    {
+    case DIMR_JOB_DONE:
+      {
+        g_autofree char *time = studio_format_seconds (dimr_job_get_seconds_elapsed (job));
+
+        /* Translators: how many pictures, and in which time. */
+        text = g_strdup_printf (ngettext ("%u picture in %s", "%u pictures in %s", n), n, time);
+        if (was_long)
+          notify (self, subject, text);
+        break;
+      }
+    case DIMR_JOB_FAILED:
+      {
+        const GError *error = dimr_job_peek_error (job);
+
+        text = g_strdup (_("The job failed."));
+        if (error)
+          {
+            _studio_window_show_error (self, error);
+            if (was_long)
+              notify (self, _("The job failed."), error->message);
+          }
+        break;
+      }
+    default:
+      /* Only a run is worth a word; what was cancelled in the queue just goes from there. */
+      if (dimr_job_get_step (job) > 0)
+        text = g_strdup_printf (_("Stopped at step %u of %u"), dimr_job_get_step (job), dimr_job_get_n_steps (job));
+      break;
+    }
+  if (text)
+    studio_generate_view_set_status (self->view, text);
+  _studio_window_update_jobs (self);
+}
+
+static void
+restart_engine (StudioWindow *self)
+{
+  g_autofree char *device = g_settings_get_string (studio_settings_get (), "device");
+  g_autoptr(DimrEngine) engine = dimr_engine_new (device, g_settings_get_uint (studio_settings_get (), "threads"));
+  DimrModel *model = dimr_engine_get_model (self->engine);
+  g_autofree char *path = model ? g_strdup (dimr_model_get_path (model)) : NULL;
+
+  self->engine_is_stale = FALSE;
+  _studio_window_set_engine (self, engine);
+  if (path)
+    _studio_window_load_model (self, path);
+  else
+    _studio_window_load_first_model (self);
+}
+
+static void
+update_inhibit (StudioWindow *self,
+                gboolean      busy)
+{
+  GtkApplication *application = gtk_window_get_application (GTK_WINDOW (self));
+
+  if (!application)
+    return;
+  if (busy && !self->inhibit_cookie)
+    self->inhibit_cookie = gtk_application_inhibit (application, GTK_WINDOW (self), GTK_APPLICATION_INHIBIT_SUSPEND,
+                                                    _("Pictures are being made"));
+  if (!busy && self->inhibit_cookie)
+    {
+      gtk_application_uninhibit (application, self->inhibit_cookie);
+      self->inhibit_cookie = 0;
+    }
+}
+
+void
+_studio_window_update_jobs (StudioWindow *self)
+{
+  DimrJob *job = self->engine ? dimr_engine_get_current_job (self->engine) : NULL;
+
+  if (!self->engine)
+    return;
+  if (!job && self->engine_is_stale && !self->loading)
+    {
+      restart_engine (self);
+      return;
+    }
+
+  update_inhibit (self, job != NULL);
+  update_progress (self, job);
+  studio_controls_show_job (self->controls, job);
+  if (job)
+    {
+      update_status (self, job);
+      if (self->follow)
+        studio_generate_view_show_job (self->view, job);
+    }
+  studio_generate_view_set_has_live (self->view, job && !self->follow);
+  _studio_window_update (self);
+}
+
+void
+_studio_window_follow (StudioWindow *self)
+{
+  self->follow = TRUE;
+  _studio_window_update_jobs (self);
+}
+
+void
+_studio_window_generate (StudioWindow *self,
+                         gboolean      front)
+{
+  g_autoptr(DimrRequest) request = studio_controls_dup_request (self->controls);
+  g_autofree char *folder = studio_settings_dup_output_folder ();
+  g_autoptr(DimrJob) job = NULL;
+  g_autoptr(GError) error = NULL;
+  gboolean was_busy = _studio_window_is_busy (self);
+
+  if (!request)
+    return;
+
+  /* Without a folder that can be written the pictures can still be looked at and saved elsewhere;
+   * the banner tells so. */
+  if (self->folder_is_good && g_mkdir_with_parents (folder, 0755) == 0)
+    request->output_folder = g_steal_pointer (&folder);
+  else
+    _studio_window_check_folder (self);
+
+  job = dimr_engine_submit (self->engine, request, front, &error);
+  if (!job)
+    {
+      _studio_window_show_error (self, error);
+      return;
+    }
+  studio_banner_show (self->error_banner, NULL, NULL, NULL);
+  studio_controls_set_used_seed (self->controls, request->seed);
+  g_signal_connect_object (job, "changed", G_CALLBACK (on_job_changed), self, 0);
+  g_signal_connect_object (job, "image-done", G_CALLBACK (on_image_done), self, 0);
+  g_signal_connect_object (job, "finished", G_CALLBACK (on_job_finished), self, 0);
+
+  self->follow = TRUE;
+  _studio_window_update_jobs (self);
+  if (was_busy)
+    _studio_window_toast (self, front ? _("Queued at the front") : _("Queued"));
+}
