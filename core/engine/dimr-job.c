@@ -347,6 +347,8 @@ dimr_job_make_recipe (DimrJob    *self,
   recipe->image_index = request->first_index + index;
   recipe->n_steps = request->n_steps;
   recipe->sampler = request->sampler;
+  recipe->time_grid = request->time_grid;
+  recipe->own_noise = request->noise != NULL;
   recipe->guidance = request->guidance;
   recipe->precision = request->precision;
   recipe->device = g_strdup (device_name);
