@@ -204,6 +204,24 @@ on_changed (DimrJob *job,
 }
 
 static void
+print_image_json (guint             index,
+                  const char       *path,
+                  const DimrRecipe *recipe)
+{
+  JsonBuilder *event = studio_cli_event_new ("image");
+
+  studio_cli_event_int (event, "index", index);
+  studio_cli_event_string (event, "path", path);
+  if (recipe->class_index != DIMR_CLASS_NONE)
+    studio_cli_event_int (event, "class_index", recipe->class_index);
+  studio_cli_event_string (event, "class", recipe->class_name);
+  studio_cli_event_int (event, "seed", recipe->seed);
+  studio_cli_event_int (event, "image_index", recipe->image_index);
+  studio_cli_event_string (event, "model_hash", recipe->model_hash);
+  studio_cli_event_print (event);
+}
+
+static void
 on_image_done (DimrJob *job,
                guint    index,
                Run     *run)
@@ -212,12 +230,11 @@ on_image_done (DimrJob *job,
   g_autoptr (DimrRecipe) recipe = NULL;
   GError *error = NULL;
 
-  if (run->options->json || path == NULL)
-    {
-      /* The recipe names the weights by their hash, which a thread may still be computing. */
-      dimr_model_wait_for_hash (dimr_engine_get_model (run->engine));
-      recipe = dimr_job_dup_recipe (job, index);
-    }
+  /* The recipe names the weights by their hash, which a thread may still be computing. */
+  dimr_model_wait_for_hash (dimr_engine_get_model (run->engine));
+  recipe = dimr_job_dup_recipe (job, index);
+  g_assert (recipe != NULL);
+
   if (path == NULL)
     {
       path = run->options->out;
@@ -229,19 +246,7 @@ on_image_done (DimrJob *job,
     }
   studio_progress_clear (run->progress);
   if (run->options->json)
-    {
-      JsonBuilder *event = studio_cli_event_new ("image");
-
-      studio_cli_event_int (event, "index", index);
-      studio_cli_event_string (event, "path", path);
-      if (recipe->class_index != DIMR_CLASS_NONE)
-        studio_cli_event_int (event, "class_index", recipe->class_index);
-      studio_cli_event_string (event, "class", recipe->class_name);
-      studio_cli_event_int (event, "seed", recipe->seed);
-      studio_cli_event_int (event, "image_index", recipe->image_index);
-      studio_cli_event_string (event, "model_hash", recipe->model_hash);
-      studio_cli_event_print (event);
-    }
+    print_image_json (index, path, recipe);
   else
     g_print ("%s\n", path);
 }
