@@ -6,10 +6,13 @@
 #include "core/engine/dimr-forward.h"
 #include "core/library/dimr-paths.h"
 
+#define MAX_THREADS 1024
+
 typedef struct
 {
   const char *model;
   const char *device;
+  guint n_threads;
   DimrPrecision precision;
   const char *input;
   const char *output;
@@ -25,8 +28,8 @@ forward (gpointer       data,
   g_autoptr (DimrModel) model = dimr_model_load (self->model, cancellable, error);
 
   return model != NULL
-         && dimr_forward_file (model, self->device, self->precision, self->input, self->output, self->taps,
-                               cancellable, error);
+         && dimr_forward_file (model, self->device, self->n_threads, self->precision, self->input, self->output,
+                               self->taps, cancellable, error);
 }
 
 int
@@ -41,6 +44,7 @@ studio_cli_forward (int    argc,
   g_autofree char *precision = NULL;
   g_auto (GStrv) taps = NULL;
   g_autoptr (GError) error = NULL;
+  gint64 threads = 0;
   Forward self = { .precision = DIMR_PRECISION_F32 };
   const GOptionEntry entries[] = {
     { "model", 'm', 0, G_OPTION_ARG_FILENAME, &model, N_("Folder or weights file (the one that comes with the program)"), N_("PATH") },
@@ -49,6 +53,7 @@ studio_cli_forward (int    argc,
     { "taps", 0, 0, G_OPTION_ARG_STRING, &taps_text, N_("Named values inside the network to write too, with commas between them, or all"), N_("NAMES") },
     { "device", 'd', 0, G_OPTION_ARG_STRING, &device, N_("auto, cpu, cuda or cuda:N (auto)"), N_("NAME") },
     { "precision", 0, 0, G_OPTION_ARG_STRING, &precision, N_("f32 or bf16 (f32)"), N_("NAME") },
+    { "threads", 't', 0, G_OPTION_ARG_INT64, &threads, N_("Threads of the CPU, 0 for one a core (0)"), "N" },
     G_OPTION_ENTRY_NULL,
   };
 
@@ -61,6 +66,8 @@ studio_cli_forward (int    argc,
     return studio_cli_refuse (FALSE, _("forward needs --input FILE and --output FILE; see “dimr forward --help”"));
   if (precision != NULL && !dimr_precision_from_string (precision, &self.precision))
     return studio_cli_refuse (FALSE, _("--precision is f32 or bf16, not “%s”"), precision);
+  if (threads < 0 || threads > MAX_THREADS)
+    return studio_cli_refuse (FALSE, _("--threads is from 0 to %d, not %" G_GINT64_FORMAT), MAX_THREADS, threads);
   if (model == NULL)
     model = dimr_paths_dup_default_model ();
   if (model == NULL)
@@ -69,10 +76,12 @@ studio_cli_forward (int    argc,
   taps = taps_text != NULL ? g_strsplit (taps_text, ",", -1) : NULL;
   self.model = model;
   self.device = device != NULL ? device : "auto";
+  self.n_threads = (guint) threads;
   self.input = input;
   self.output = output;
   self.taps = (const char *const *) taps;
   if (!studio_cli_run (forward, &self, &error))
     return studio_cli_report (error, FALSE);
+  g_print ("%s\n", output);
   return STUDIO_EXIT_OK;
 }

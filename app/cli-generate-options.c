@@ -7,9 +7,6 @@
 
 #include "core/base/dimr-rng.h"
 
-#include <math.h>
-#include <string.h>
-
 #define DEFAULT_FOLDER "dimr-pictures"
 #define DEFAULT_BATCH 4
 #define MAX_STEPS 1000
@@ -21,8 +18,6 @@ void
 studio_generate_options_init (StudioGenerateOptions *self)
 {
   *self = (StudioGenerateOptions){
-    .cfg = NAN,
-    .power = NAN,
     .steps = STUDIO_NOT_GIVEN,
     .count = STUDIO_NOT_GIVEN,
     .batch = STUDIO_NOT_GIVEN,
@@ -33,8 +28,9 @@ studio_generate_options_init (StudioGenerateOptions *self)
 void
 studio_generate_options_clear (StudioGenerateOptions *self)
 {
-  char **strings[] = { &self->model, &self->classes, &self->guidance, &self->sampler, &self->grid, &self->seed,
-                       &self->index, &self->device, &self->precision, &self->out, &self->noise, &self->trace };
+  char **strings[] = { &self->model, &self->classes, &self->cfg, &self->guidance, &self->power, &self->sampler,
+                       &self->grid, &self->seed, &self->index, &self->device, &self->precision, &self->out,
+                       &self->noise, &self->trace };
 
   for (guint i = 0; i < G_N_ELEMENTS (strings); i++)
     g_clear_pointer (strings[i], g_free);
@@ -51,10 +47,10 @@ studio_generate_options_parse (StudioGenerateOptions *self,
     { "count", 'n', 0, G_OPTION_ARG_INT64, &self->count, N_("Pictures of each class (1)"), "N" },
     { "seed", 's', 0, G_OPTION_ARG_STRING, &self->seed, N_("0 to 18446744073709551615, or -1 for a new one (-1)"), "N" },
     { "index", 0, 0, G_OPTION_ARG_STRING, &self->index, N_("Number of the first picture; with the seed it decides the noise (0)"), "N" },
-    { "cfg", 'g', 0, G_OPTION_ARG_DOUBLE, &self->cfg,
+    { "cfg", 'g', 0, G_OPTION_ARG_STRING, &self->cfg,
       N_("Guidance g in uncond + g (cond − uncond), 0 to 100; 1 is off (the model's)"), "G" },
     { "guidance", 0, 0, G_OPTION_ARG_STRING, &self->guidance, N_("How g goes along the steps: constant or cosine (the model's)"), N_("KIND") },
-    { "power", 0, 0, G_OPTION_ARG_DOUBLE, &self->power, N_("Power of the cosine guidance, above 0 up to 100 (the model's)"), "P" },
+    { "power", 0, 0, G_OPTION_ARG_STRING, &self->power, N_("Power of the cosine guidance, above 0 up to 100 (the model's)"), "P" },
     { "steps", 0, 0, G_OPTION_ARG_INT64, &self->steps, N_("Evaluations of the network, 1 to 1000 (the model's)"), "N" },
     { "sampler", 0, 0, G_OPTION_ARG_STRING, &self->sampler,
       N_("dpm-solver-fast, dpm-solver-2m or dpm-solver-3m (the model's)"), N_("NAME") },
@@ -129,6 +125,22 @@ take_uint64 (const char  *option,
   return TRUE;
 }
 
+/* With a decimal point in every locale; FALSE for what is no number of that range, NaN included. */
+static gboolean
+parse_number (const char *text,
+              double      min,
+              double      max,
+              double     *out)
+{
+  char *end;
+  double value = g_ascii_strtod (text, &end);
+
+  if (end == text || *end != '\0' || !(value >= min && value <= max))
+    return FALSE;
+  *out = value;
+  return TRUE;
+}
+
 static gboolean
 take_choices (const StudioGenerateOptions  *self,
               DimrRequest                  *request,
@@ -142,10 +154,10 @@ take_choices (const StudioGenerateOptions  *self,
     return refuse (error, _("--precision is f32 or bf16, not “%s”"), self->precision);
   if (self->guidance != NULL && !dimr_guidance_kind_from_string (self->guidance, &request->guidance.kind))
     return refuse (error, _("--guidance is constant or cosine, not “%s”"), self->guidance);
-  if (!isnan (self->cfg) && !(self->cfg >= 0 && self->cfg <= 100))
-    return refuse (error, _("--cfg is from 0 to 100, not %g"), self->cfg);
-  if (!isnan (self->power) && !(self->power > 0 && self->power <= 100))
-    return refuse (error, _("--power is above 0 and at most 100, not %g"), self->power);
+  if (self->cfg != NULL && !parse_number (self->cfg, 0, 100, &request->guidance.scale))
+    return refuse (error, _("--cfg is a number from 0 to 100, not “%s”"), self->cfg);
+  if (self->power != NULL && (!parse_number (self->power, 0, 100, &request->guidance.power) || request->guidance.power == 0))
+    return refuse (error, _("--power is a number above 0 and at most 100, not “%s”"), self->power);
   return TRUE;
 }
 
@@ -275,13 +287,13 @@ complete_guidance (const StudioGenerateOptions  *self,
 
   if (self->guidance != NULL)
     guidance.kind = request->guidance.kind;
-  if (!isnan (self->cfg))
-    guidance.scale = self->cfg;
-  if (!isnan (self->power))
+  if (self->cfg != NULL)
+    guidance.scale = request->guidance.scale;
+  if (self->power != NULL)
     {
       if (guidance.kind != DIMR_GUIDANCE_COSINE)
         return refuse (error, _("--power belongs to --guidance cosine, but the guidance is constant"));
-      guidance.power = self->power;
+      guidance.power = request->guidance.power;
     }
   request->guidance = guidance;
   return TRUE;

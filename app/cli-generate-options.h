@@ -8,14 +8,16 @@
 
 G_BEGIN_DECLS
 
-/* What was typed; a value that was not is NULL, NAN or STUDIO_NOT_GIVEN. */
+/* What was typed; a value that was not is NULL or STUDIO_NOT_GIVEN. */
 #define STUDIO_NOT_GIVEN G_MININT64
 
 typedef struct
 {
   char *model;
   char *classes;
+  char *cfg;
   char *guidance;
+  char *power;
   char *sampler;
   char *grid;
   char *seed;
@@ -25,8 +27,6 @@ typedef struct
   char *out;
   char *noise;
   char *trace;
-  double cfg;
-  double power;
   gint64 steps;
   gint64 count;
   gint64 batch;

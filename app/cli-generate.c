@@ -27,6 +27,7 @@ typedef struct
   StudioProgress *progress;
   gint64 began;
   gboolean introduced;
+  guint told_first, told_step; /* the last step that --json told of */
   GError *error;
 } Run;
 
@@ -157,6 +158,31 @@ warn_untrained (Run *run)
     }
 }
 
+/* "changed" comes for previews too, so a step may be seen more than once. */
+static void
+tell_progress (Run     *run,
+               DimrJob *job,
+               guint    first,
+               guint    n)
+{
+  guint step = dimr_job_get_step (job);
+  JsonBuilder *event;
+
+  if (step == 0 || (first == run->told_first && step == run->told_step))
+    return;
+  run->told_first = first;
+  run->told_step = step;
+  event = studio_cli_event_new ("progress");
+  studio_cli_event_int (event, "first", first);
+  studio_cli_event_int (event, "n", n);
+  studio_cli_event_int (event, "step", step);
+  studio_cli_event_int (event, "steps", dimr_job_get_n_steps (job));
+  studio_cli_event_double (event, "fraction", dimr_job_get_fraction (job));
+  studio_cli_event_double (event, "seconds_per_step", dimr_job_get_seconds_per_step (job));
+  studio_cli_event_double (event, "seconds_left", dimr_job_get_seconds_left (job));
+  studio_cli_event_print (event);
+}
+
 static void
 on_changed (DimrJob *job,
             Run     *run)
@@ -181,16 +207,7 @@ on_changed (DimrJob *job,
     return;
   if (run->options->json)
     {
-      JsonBuilder *event = studio_cli_event_new ("progress");
-
-      studio_cli_event_int (event, "first", first);
-      studio_cli_event_int (event, "n", n);
-      studio_cli_event_int (event, "step", dimr_job_get_step (job));
-      studio_cli_event_int (event, "steps", dimr_job_get_n_steps (job));
-      studio_cli_event_double (event, "fraction", dimr_job_get_fraction (job));
-      studio_cli_event_double (event, "seconds_per_step", dimr_job_get_seconds_per_step (job));
-      studio_cli_event_double (event, "seconds_left", dimr_job_get_seconds_left (job));
-      studio_cli_event_print (event);
+      tell_progress (run, job, first, n);
       return;
     }
   detail = n > 1
@@ -204,6 +221,24 @@ on_changed (DimrJob *job,
 }
 
 static void
+print_image_json (guint             index,
+                  const char       *path,
+                  const DimrRecipe *recipe)
+{
+  JsonBuilder *event = studio_cli_event_new ("image");
+
+  studio_cli_event_int (event, "index", index);
+  studio_cli_event_string (event, "path", path);
+  if (recipe->class_index != DIMR_CLASS_NONE)
+    studio_cli_event_int (event, "class_index", recipe->class_index);
+  studio_cli_event_string (event, "class", recipe->class_name);
+  studio_cli_event_int (event, "seed", recipe->seed);
+  studio_cli_event_int (event, "image_index", recipe->image_index);
+  studio_cli_event_string (event, "model_hash", recipe->model_hash);
+  studio_cli_event_print (event);
+}
+
+static void
 on_image_done (DimrJob *job,
                guint    index,
                Run     *run)
@@ -212,12 +247,11 @@ on_image_done (DimrJob *job,
   g_autoptr (DimrRecipe) recipe = NULL;
   GError *error = NULL;
 
-  if (run->options->json || path == NULL)
-    {
-      /* The recipe names the weights by their hash, which a thread may still be computing. */
-      dimr_model_wait_for_hash (dimr_engine_get_model (run->engine));
-      recipe = dimr_job_dup_recipe (job, index);
-    }
+  /* The recipe names the weights by their hash, which a thread may still be computing. */
+  dimr_model_wait_for_hash (dimr_engine_get_model (run->engine));
+  recipe = dimr_job_dup_recipe (job, index);
+  g_assert (recipe != NULL);
+
   if (path == NULL)
     {
       path = run->options->out;
@@ -229,19 +263,7 @@ on_image_done (DimrJob *job,
     }
   studio_progress_clear (run->progress);
   if (run->options->json)
-    {
-      JsonBuilder *event = studio_cli_event_new ("image");
-
-      studio_cli_event_int (event, "index", index);
-      studio_cli_event_string (event, "path", path);
-      if (recipe->class_index != DIMR_CLASS_NONE)
-        studio_cli_event_int (event, "class_index", recipe->class_index);
-      studio_cli_event_string (event, "class", recipe->class_name);
-      studio_cli_event_int (event, "seed", recipe->seed);
-      studio_cli_event_int (event, "image_index", recipe->image_index);
-      studio_cli_event_string (event, "model_hash", recipe->model_hash);
-      studio_cli_event_print (event);
-    }
+    print_image_json (index, path, recipe);
   else
     g_print ("%s\n", path);
 }

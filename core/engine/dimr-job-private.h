@@ -35,13 +35,14 @@ DimrModel    *dimr_job_get_model          (DimrJob               *self);
 GCancellable *dimr_job_get_cancellable    (DimrJob               *self);
 
 /* The calls below come from the worker. */
+
+/* One item of news: where the job is, and with it the previews of its running batch.
+ * @previews: [progress->n], or NULL where there are no new ones. */
 void          dimr_job_post_progress      (DimrJob               *self,
-                                           const DimrJobProgress *progress);
+                                           const DimrJobProgress *progress,
+                                           DimrImage * const     *previews);
 /* FALSE while earlier news wait to be seen: the time to skip a preview. */
 gboolean      dimr_job_wants_preview      (DimrJob               *self);
-void          dimr_job_post_preview       (DimrJob               *self,
-                                           guint                  index,
-                                           DimrImage             *image);
 /* @path: where it was saved, or NULL. */
 void          dimr_job_post_image         (DimrJob               *self,
                                            guint                  index,

@@ -219,12 +219,31 @@ schedule (DimrJob *self)
   g_source_attach (source, self->context);
 }
 
+/* Called with the lock held. */
+static void
+post_picture (DimrJob    *self,
+              guint       index,
+              DimrImage  *image,
+              const char *path,
+              gboolean    done)
+{
+  Picture *news = &self->posted_pictures[index];
+
+  picture_clear (news);
+  *news = (Picture){ dimr_image_ref (image), g_strdup (path), done };
+}
+
 void
 dimr_job_post_progress (DimrJob               *self,
-                        const DimrJobProgress *progress)
+                        const DimrJobProgress *progress,
+                        DimrImage * const     *previews)
 {
+  g_return_if_fail (progress->first + progress->n <= self->n_images);
+
   g_mutex_lock (&self->lock);
   self->posted = *progress;
+  for (guint i = 0; previews != NULL && i < progress->n; i++)
+    post_picture (self, progress->first + i, previews[i], NULL, FALSE);
   schedule (self);
   g_mutex_unlock (&self->lock);
 }
@@ -240,39 +259,18 @@ dimr_job_wants_preview (DimrJob *self)
   return !pending;
 }
 
-static void
-post_picture (DimrJob    *self,
-              guint       index,
-              DimrImage  *image,
-              const char *path,
-              gboolean    done)
-{
-  Picture *news;
-
-  g_return_if_fail (index < self->n_images);
-  g_mutex_lock (&self->lock);
-  news = &self->posted_pictures[index];
-  picture_clear (news);
-  *news = (Picture){ dimr_image_ref (image), g_strdup (path), done };
-  schedule (self);
-  g_mutex_unlock (&self->lock);
-}
-
-void
-dimr_job_post_preview (DimrJob   *self,
-                       guint      index,
-                       DimrImage *image)
-{
-  post_picture (self, index, image, NULL, FALSE);
-}
-
 void
 dimr_job_post_image (DimrJob    *self,
                      guint       index,
                      DimrImage  *image,
                      const char *path)
 {
+  g_return_if_fail (index < self->n_images);
+
+  g_mutex_lock (&self->lock);
   post_picture (self, index, image, path, TRUE);
+  schedule (self);
+  g_mutex_unlock (&self->lock);
 }
 
 void
@@ -347,6 +345,8 @@ dimr_job_make_recipe (DimrJob    *self,
   recipe->image_index = request->first_index + index;
   recipe->n_steps = request->n_steps;
   recipe->sampler = request->sampler;
+  recipe->time_grid = request->time_grid;
+  recipe->own_noise = request->noise != NULL;
   recipe->guidance = request->guidance;
   recipe->precision = request->precision;
   recipe->device = g_strdup (device_name);

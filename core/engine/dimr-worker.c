@@ -37,7 +37,6 @@ typedef struct
   int *y;     /* [batch] */
   gint64 began;
   guint64 done; /* image-steps behind us */
-  DimrJobProgress progress;
 } Run;
 
 DimrWorker *
@@ -141,17 +140,18 @@ fill_start (Run   *self,
     }
 }
 
+/* @x0: [n, C, H, W] to be shown, or NULL. */
 static void
-post_progress (Run   *self,
-               guint  first,
-               guint  n,
-               guint  step)
+post_progress (Run         *self,
+               guint        first,
+               guint        n,
+               guint        step,
+               const float *x0)
 {
   guint64 all = (guint64) self->n_images * self->request->n_steps;
   double elapsed = (double) (g_get_monotonic_time () - self->began) / G_USEC_PER_SEC;
   double each = self->done > 0 ? elapsed / (double) self->done : 0;
-
-  self->progress = (DimrJobProgress){
+  DimrJobProgress progress = {
     .state = DIMR_JOB_RUNNING,
     .first = first,
     .n = n,
@@ -161,21 +161,15 @@ post_progress (Run   *self,
     .seconds_left = each * (double) (all - self->done),
     .seconds_elapsed = elapsed,
   };
-  dimr_job_post_progress (self->job, &self->progress);
-}
+  g_autoptr (GPtrArray) previews = NULL;
 
-static void
-post_previews (Run         *self,
-               const float *x0,
-               guint        first,
-               guint        n)
-{
-  for (guint i = 0; i < n; i++)
+  if (x0 != NULL)
     {
-      g_autoptr (DimrImage) image = make_image (self, x0 + i * self->image_len);
-
-      dimr_job_post_preview (self->job, first + i, image);
+      previews = g_ptr_array_new_full (n, (GDestroyNotify) dimr_image_unref);
+      for (guint i = 0; i < n; i++)
+        g_ptr_array_add (previews, make_image (self, x0 + i * self->image_len));
     }
+  dimr_job_post_progress (self->job, &progress, previews != NULL ? (DimrImage * const *) previews->pdata : NULL);
 }
 
 /* "000012-lion-s7": letters, digits and dashes survive every file system. */
@@ -269,7 +263,7 @@ run_batch (Run     *self,
   if (sampler == NULL)
     return FALSE;
 
-  post_progress (self, first, n, 0);
+  post_progress (self, first, n, 0, NULL);
   while (dimr_sampler_next (sampler, &x, &t))
     {
       if (!dimr_denoiser_evaluate (self->worker->denoiser, x, self->y, n, t, dimr_guidance_at (&request->guidance, t),
@@ -283,9 +277,8 @@ run_batch (Run     *self,
           if (dimr_sampler_get_n_updates (sampler) > updates)
             dimr_trace_add_x (self->trace, updates++, first, n, dimr_sampler_peek_x (sampler));
         }
-      if (request->previews && dimr_job_wants_preview (self->job))
-        post_previews (self, dimr_sampler_peek_x0 (sampler), first, n);
-      post_progress (self, first, n, dimr_sampler_get_step (sampler));
+      post_progress (self, first, n, dimr_sampler_get_step (sampler),
+                     request->previews && dimr_job_wants_preview (self->job) ? dimr_sampler_peek_x0 (sampler) : NULL);
     }
   if (self->trace != NULL)
     dimr_trace_set_latent (self->trace, first, n, dimr_sampler_peek_x (sampler));
@@ -344,8 +337,7 @@ dimr_worker_run (DimrWorker *self,
   };
 
   dimr_job_post_device (job, dimr_device_get_name (self->device));
-  run.progress.state = DIMR_JOB_RUNNING;
-  dimr_job_post_progress (job, &run.progress);
+  dimr_job_post_progress (job, &(DimrJobProgress){ .state = DIMR_JOB_RUNNING }, NULL);
   if (run_batches (&run, &error))
     dimr_job_post_finished (job, DIMR_JOB_DONE, NULL);
   else if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED))

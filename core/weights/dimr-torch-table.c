@@ -28,7 +28,6 @@ what_it_is (DimrPickle    *pickle,
   switch (dimr_pickle_kind (pickle, root))
     {
     case DIMR_PICKLE_INT:
-    case DIMR_PICKLE_FLOAT:
       return "a step counter";
     case DIMR_PICKLE_TENSOR:
       return "a single tensor without a name";

@@ -22,7 +22,9 @@ GType         dimr_weights_get_type        (void);
 
 /* Opens a checkpoint. Where a PyTorch file nests several tables, the first of `ema`,
  * `state_dict`, `model`, top level is taken. Errors: DIMR_ERROR_FILE (cannot be read),
- * DIMR_ERROR_FORMAT (one sentence: file, byte offset, reason), G_IO_ERROR_CANCELLED. */
+ * DIMR_ERROR_FORMAT (one sentence: file, byte offset, reason), DIMR_ERROR_MODEL (a sound file that
+ * holds no weights: optimizer state, a step counter), G_IO_ERROR_CANCELLED. The file is mapped for as
+ * long as one of its tensors lives: replacing it by renaming is safe, cutting it short is not. */
 DimrWeights  *dimr_weights_open            (const char         *path,
                                             GCancellable       *cancellable,
                                             GError            **error);

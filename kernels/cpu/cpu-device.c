@@ -12,6 +12,7 @@ struct _CpuDevice
 {
   DimrDevice parent_instance;
   CpuTarget target;   /* its precision is that of each plan */
+  CpuTeam *team;
   CpuParams *params;
   char *name;
 };
@@ -29,6 +30,7 @@ cpu_device_finalize (GObject *object)
   CpuDevice *self = CPU_DEVICE (object);
 
   g_clear_pointer (&self->params, cpu_params_free);
+  g_clear_pointer (&self->team, cpu_team_free);
   g_free (self->name);
   G_OBJECT_CLASS (cpu_device_parent_class)->finalize (object);
 }
@@ -142,11 +144,13 @@ cpu_device_new (guint          n_threads,
 {
   CpuDevice *self = g_object_new (CPU_TYPE_DEVICE, NULL);
   g_autofree char *processor = dup_processor_name ();
-  const guint n = n_threads > 0 ? n_threads : g_get_num_processors ();
+  guint n;
 
+  self->team = cpu_team_new (n_threads > 0 ? n_threads : g_get_num_processors ());
+  n = cpu_team_get_n_threads (self->team);
   self->target.simd = simd != NULL ? simd : cpu_simd_list ()[0];
   self->target.n_threads = n;
-  self->params = cpu_params_new (n);
+  self->params = cpu_params_new (self->team);
   self->name = g_strdup_printf ("%s, %u %s", processor, n, n == 1 ? "thread" : "threads");
   return DIMR_DEVICE (self);
 }
@@ -155,6 +159,12 @@ CpuParams *
 cpu_device_peek_params (CpuDevice *self)
 {
   return self->params;
+}
+
+CpuTeam *
+cpu_device_peek_team (CpuDevice *self)
+{
+  return self->team;
 }
 
 void

@@ -20,7 +20,7 @@ struct _CpuParam
 struct _CpuParams
 {
   GHashTable *table;
-  guint n_threads;
+  CpuTeam *team;
 };
 
 void
@@ -86,11 +86,11 @@ cpu_param_unref (CpuParam *self)
 }
 
 CpuParams *
-cpu_params_new (guint n_threads)
+cpu_params_new (CpuTeam *team)
 {
   CpuParams *self = g_new0 (CpuParams, 1);
 
-  self->n_threads = n_threads;
+  self->team = team;
   self->table = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, (GDestroyNotify) cpu_param_unref);
   return self;
 }
@@ -205,13 +205,33 @@ pack_image_conv (const DimrTensor *tensor,
         dimr_tensor_read_f32 (tensor, (n * d + i) * taps + tap, 1, data + (n * taps + tap) * padded + i);
 }
 
+typedef struct
+{
+  const DimrTensor *tensor;
+  const CpuLayout *layout;
+  gpointer data;
+} PanelWork;
+
+static gboolean
+run_pack_panel (gpointer data,
+                guint    phase,
+                gsize    task,
+                guint    thread)
+{
+  const PanelWork *work = data;
+
+  pack_panel (work->tensor, work->layout, task, work->data);
+  return TRUE;
+}
+
 static void
 pack (CpuParams        *self,
       const DimrTensor *tensor,
       const CpuLayout  *layout,
       gpointer          data)
 {
-  const gsize panels = (layout->n + layout->width - 1) / layout->width;
+  CpuTeamPhase panels = { .n_tasks = (layout->n + layout->width - 1) / layout->width };
+  PanelWork work = { tensor, layout, data };
 
   switch (layout->kind)
     {
@@ -222,9 +242,7 @@ pack (CpuParams        *self,
       pack_image_conv (tensor, layout, data);
       break;
     default:
-#pragma omp parallel for schedule(dynamic, 1) num_threads (self->n_threads) if (layout->n * layout->k > 65536)
-      for (gsize panel = 0; panel < panels; panel++)
-        pack_panel (tensor, layout, panel, data);
+      cpu_team_run (self->team, &panels, 1, run_pack_panel, &work);
       break;
     }
 }

@@ -10,6 +10,7 @@
 #include <gio/gio.h>
 
 #include "core/weights/dimr-weights.h"
+#include "kernels/cpu/cpu-team.h"
 
 G_BEGIN_DECLS
 
@@ -35,7 +36,7 @@ typedef struct
 typedef struct _CpuParams CpuParams;
 typedef struct _CpuParam CpuParam; /* reference-counted, one thread */
 
-CpuParams     *cpu_params_new   (guint             n_threads);
+CpuParams     *cpu_params_new   (CpuTeam          *team);
 void           cpu_params_free  (CpuParams        *self);
 /* (transfer full). Errors: DIMR_ERROR_MODEL where @weights has no such tensor of n · k elements,
  * DIMR_ERROR_MEMORY. */

@@ -147,6 +147,7 @@ void           cpu_builder_add_product (CpuBuilder              *self,
 DimrDevice    *cpu_device_new         (guint             n_threads,
                                        const CpuSimd    *simd);
 CpuParams     *cpu_device_peek_params (CpuDevice        *self);
+CpuTeam       *cpu_device_peek_team   (CpuDevice        *self);
 void           cpu_device_get_target  (CpuDevice        *self,
                                        CpuTarget        *target);
 DimrProgram   *cpu_program_new        (CpuDevice        *device,

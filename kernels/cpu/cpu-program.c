@@ -1,24 +1,14 @@
 /* cpu-program.c — a plan made into steps, and the loop that runs them
  *
- * The threads walk through the phases of a program together. In a phase each takes tasks until
- * none is left; then they meet. Steps that neither write what another one of them touches share a
- * phase, so small ones cost no meeting of their own.
+ * Steps of which none writes what another one touches share a phase of the team's work, so that
+ * small ones cost no meeting of their own.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "kernels/cpu/cpu-private.h"
 
-#include <omp.h>
 #include <stdlib.h>
 #include <string.h>
-
-typedef struct
-{
-  guint first_step;
-  guint n_steps;
-  gsize n_tasks;
-  gsize next;  /* task to take, atomic */
-} CpuPhase;
 
 /* Bytes of the arena that a node reads or writes. */
 typedef struct
@@ -36,7 +26,8 @@ struct _CpuProgram
   CpuTarget target;
   guint8 *arena;
   GArray *steps;      /* CpuStep */
-  GArray *phases;     /* CpuPhase */
+  GArray *phases;     /* CpuTeamPhase */
+  guint *first_steps; /* of each phase */
   GPtrArray *memory;
   GPtrArray *params;
 };
@@ -47,7 +38,7 @@ static void
 cpu_program_init (CpuProgram *self)
 {
   self->steps = g_array_new (FALSE, FALSE, sizeof (CpuStep));
-  self->phases = g_array_new (FALSE, FALSE, sizeof (CpuPhase));
+  self->phases = g_array_new (FALSE, FALSE, sizeof (CpuTeamPhase));
   self->memory = g_ptr_array_new_with_free_func (g_free);
   self->params = g_ptr_array_new_with_free_func ((GDestroyNotify) cpu_param_unref);
 }
@@ -59,6 +50,7 @@ cpu_program_finalize (GObject *object)
 
   g_array_unref (self->steps);
   g_array_unref (self->phases);
+  g_free (self->first_steps);
   g_ptr_array_unref (self->memory);
   g_ptr_array_unref (self->params);
   free (self->arena);
@@ -122,6 +114,7 @@ make_phases (CpuProgram *self)
   g_autoptr (GArray) taken = g_array_new (FALSE, FALSE, sizeof (CpuSpan));
   g_autoptr (GArray) spans = g_array_new (FALSE, FALSE, sizeof (CpuSpan));
 
+  self->first_steps = g_new (guint, MAX (self->steps->len, 1));
   for (guint s = 0; s < self->steps->len; s++)
     {
       const CpuStep *step = &g_array_index (self->steps, CpuStep, s);
@@ -131,8 +124,9 @@ make_phases (CpuProgram *self)
         list_spans (self, step->place, spans);
       if (s == 0 || (begins ? collide (taken, spans) : !step->beside))
         {
-          CpuPhase phase = { .first_step = s };
+          CpuTeamPhase phase = { .n_tasks = 0 };
 
+          self->first_steps[self->phases->len] = s;
           g_array_append_val (self->phases, phase);
           g_array_set_size (taken, 0);
           g_array_append_vals (taken, spans->data, spans->len);
@@ -140,8 +134,7 @@ make_phases (CpuProgram *self)
       else if (begins)
         g_array_append_vals (taken, spans->data, spans->len);
 
-      g_array_index (self->phases, CpuPhase, self->phases->len - 1).n_steps++;
-      g_array_index (self->phases, CpuPhase, self->phases->len - 1).n_tasks += step->n_tasks;
+      g_array_index (self->phases, CpuTeamPhase, self->phases->len - 1).n_tasks += step->n_tasks;
     }
 }
 
@@ -246,33 +239,34 @@ cpu_program_read (DimrProgram *program,
     memcpy (data, elements, n_elements * sizeof *data);
 }
 
-/* Takes tasks of one phase until none is left. The first error of all threads stays. */
-static void
-work (CpuProgram  *self,
-      CpuPhase    *phase,
-      guint        thread,
-      gboolean    *stop,
-      GError     **error)
+/* One run, as all threads see it. */
+typedef struct
 {
-  const CpuStep *step = &g_array_index (self->steps, CpuStep, phase->first_step);
-  gsize task, before = 0; /* tasks of the steps before @step */
+  CpuProgram *program;
+  GCancellable *cancellable;
+  GError *error;    /* the first one of all threads, atomic */
+} CpuRun;
 
-  while ((task = __atomic_fetch_add (&phase->next, 1, __ATOMIC_RELAXED)) < phase->n_tasks)
-    {
-      GError *failure = NULL;
+static gboolean
+run_task (gpointer data,
+          guint    phase,
+          gsize    task,
+          guint    thread)
+{
+  CpuRun *run = data;
+  const CpuStep *step = &g_array_index (run->program->steps, CpuStep, run->program->first_steps[phase]);
+  GError *error = NULL, *none = NULL;
 
-      while (task - before >= step->n_tasks)
-        before += step++->n_tasks;
-      step->run (step->data, task - before, thread, &failure);
-      if (failure != NULL)
-        {
-#pragma omp critical (cpu_program_failure)
-          if (*error == NULL)
-            *error = g_steal_pointer (&failure);
-          g_clear_error (&failure);
-          __atomic_store_n (stop, TRUE, __ATOMIC_RELAXED);
-        }
-    }
+  if (g_cancellable_is_cancelled (run->cancellable))
+    return FALSE;
+  for (; task >= step->n_tasks; step++)
+    task -= step->n_tasks;
+  step->run (step->data, task, thread, &error);
+  if (error == NULL)
+    return TRUE;
+  if (!__atomic_compare_exchange_n (&run->error, &none, error, FALSE, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+    g_error_free (error);
+  return FALSE;
 }
 
 static gboolean
@@ -281,35 +275,13 @@ cpu_program_run (DimrProgram   *program,
                  GError       **error)
 {
   CpuProgram *self = CPU_PROGRAM (program);
-  CpuPhase *phases = &g_array_index (self->phases, CpuPhase, 0);
-  const guint n_phases = self->phases->len;
-  GError *failure = NULL;
-  gboolean stop[2] = { FALSE, FALSE };
+  CpuRun run = { self, cancellable, NULL };
 
-  if (g_cancellable_set_error_if_cancelled (cancellable, error))
-    return FALSE;
-  for (guint p = 0; p < n_phases; p++)
-    phases[p].next = 0;
-
-#pragma omp parallel num_threads (self->target.n_threads)
-  {
-    const guint thread = (guint) omp_get_thread_num ();
-
-    for (guint p = 0; p < n_phases; p++)
-      {
-        work (self, &phases[p], thread, &stop[p % 2], &failure);
-        /* Two flags in turn: nobody can write the one that a late thread still has to read. */
-        if (thread == 0 && g_cancellable_is_cancelled (cancellable))
-          __atomic_store_n (&stop[p % 2], TRUE, __ATOMIC_RELAXED);
-#pragma omp barrier
-        if (__atomic_load_n (&stop[p % 2], __ATOMIC_RELAXED))
-          break;
-      }
-  }
-
-  if (failure != NULL)
+  cpu_team_run (cpu_device_peek_team (self->device), (CpuTeamPhase *) (gpointer) self->phases->data, self->phases->len,
+                run_task, &run);
+  if (run.error != NULL)
     {
-      g_propagate_error (error, failure);
+      g_propagate_error (error, run.error);
       return FALSE;
     }
   return !g_cancellable_set_error_if_cancelled (cancellable, error);

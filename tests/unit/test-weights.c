@@ -328,6 +328,38 @@ test_model_equals_its_safetensors (gconstpointer folder)
   g_assert_cmpstr (dimr_weights_get_table (got), ==, NULL);
 }
 
+/* Every safetensors file below @folder but those made to be bad; returns how many. */
+static guint
+read_all_below (const char *folder)
+{
+  g_autoptr (GDir) dir = g_dir_open (folder, 0, NULL);
+  const char *name;
+  guint n = 0;
+
+  g_assert_nonnull (dir);
+  while ((name = g_dir_read_name (dir)) != NULL)
+    {
+      g_autofree char *path = g_build_filename (folder, name, NULL);
+
+      if (g_file_test (path, G_FILE_TEST_IS_DIR) && strcmp (name, "bad") != 0)
+        n += read_all_below (path);
+      else if (g_str_has_suffix (name, ".safetensors") && !g_file_test (path, G_FILE_TEST_IS_DIR))
+        {
+          g_autoptr (DimrWeights) weights = open_ok (path);
+
+          g_assert_cmpuint (dimr_weights_get_n_tensors (weights), >, 0);
+          n++;
+        }
+    }
+  return n;
+}
+
+static void
+test_all_reference_data_is_read (gconstpointer folder)
+{
+  g_assert_cmpuint (read_all_below (folder), >=, 40);
+}
+
 static void
 test_tensors_outlive_the_weights (void)
 {
@@ -349,7 +381,7 @@ test_table_made_in_memory (void)
   GHashTable *tensors = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, (GDestroyNotify) dimr_tensor_unref);
   const float data[6] = { 1, 2, 3, 4, 5, 6 };
   DimrShape shape = DIMR_SHAPE (2, 3), scalar = DIMR_SHAPE_SCALAR;
-  g_autoptr (DimrWeights) weights = NULL;
+  g_autoptr (DimrWeights) weights = NULL, same = NULL;
 
   g_hash_table_insert (tensors, g_strdup ("b"), dimr_tensor_new_copy (DIMR_DTYPE_F32, &shape, data));
   g_hash_table_insert (tensors, g_strdup ("a"), dimr_tensor_new_copy (DIMR_DTYPE_F32, &scalar, data));
@@ -361,6 +393,9 @@ test_table_made_in_memory (void)
   g_assert_cmpstr (dimr_weights_peek_names (weights)[0], ==, "a");
   g_assert_cmpstr (dimr_weights_peek_names (weights)[1], ==, "b");
   g_assert_null (dimr_weights_peek (weights, "c"));
+  same = dimr_weights_ref (weights);
+  g_clear_pointer (&weights, dimr_weights_unref);
+  g_assert_cmpuint (dimr_weights_get_n_tensors (same), ==, 2);
 }
 
 static void
@@ -409,8 +444,14 @@ main (int argc, char **argv)
     }
   g_test_add_data_func ("/weights/model-equals-its-safetensors/bundled", TEST_DATA_DIR "/reference/C2_n1_n6_k5",
                         test_model_equals_its_safetensors);
+  g_test_add_data_func ("/weights/all-reference-data-is-read/bundled", TEST_DATA_DIR "/reference",
+                        test_all_reference_data_is_read);
   if (g_getenv ("DIMR_REFERENCE_DIR") != NULL)
-    add_models_of (g_getenv ("DIMR_REFERENCE_DIR"));
+    {
+      add_models_of (g_getenv ("DIMR_REFERENCE_DIR"));
+      g_test_add_data_func ("/weights/all-reference-data-is-read/full", g_getenv ("DIMR_REFERENCE_DIR"),
+                            test_all_reference_data_is_read);
+    }
   g_test_add_func ("/weights/tensors-outlive-the-weights", test_tensors_outlive_the_weights);
   g_test_add_func ("/weights/table-made-in-memory", test_table_made_in_memory);
   return g_test_run ();

@@ -21,6 +21,21 @@ store_columns (float *p, vec v, gsize columns)
     vec_store_part (p, v, columns);
 }
 
+/* Every row of the tile is @bias, or zeros. */
+CPU_INLINE void
+begin_tile (Tile tile, const guint rows, const float *bias)
+{
+#pragma GCC unroll 2
+  for (guint v = 0; v < 2; v++)
+    {
+      vec b = bias != NULL ? vec_load (bias + v * CPU_LANES) : vec_splat (0.f);
+
+#pragma GCC unroll 16
+      for (guint i = 0; i < rows; i++)
+        tile[i][v] = b;
+    }
+}
+
 /* tile += concat(slices)[row …, first … first + k) B */
 CPU_INLINE void
 multiply_slices (Tile tile, const guint rows, const TileKind kind, const CpuProduct *self, gsize row,
@@ -53,14 +68,7 @@ plain_tile (const guint rows, const TileKind kind, const CpuProduct *self, gsize
   float *y = self->y + row * n + column;
   Tile tile;
 
-  for (guint v = 0; v < 2; v++)
-    {
-      vec bias = first == 0 ? vec_load (self->bias + column + v * CPU_LANES) : vec_splat (0.f);
-
-#pragma GCC unroll 16
-      for (guint i = 0; i < rows; i++)
-        tile[i][v] = bias;
-    }
+  begin_tile (tile, rows, first == 0 ? self->bias + column : NULL);
   multiply_slices (tile, rows, kind, self, row, first, k, b);
 
   if (base != NULL)
@@ -98,21 +106,10 @@ gated_tile (const guint rows, const TileKind kind, const CpuProduct *self, gsize
   const gsize n = self->n, columns = n - column;
   Tile tile, gate;
 
-  for (guint half = 0; half < 2; half++)
-    {
-      const float *bias = (half == 0 ? self->bias : self->bias1) + column;
-
-#pragma GCC unroll 16
-      for (guint i = 0; i < rows; i++)
-#pragma GCC unroll 2
-        for (guint v = 0; v < 2; v++)
-          tile[i][v] = vec_load (bias + v * CPU_LANES);
-      multiply_slices (tile, rows, kind, self, row, 0, self->k, half == 0 ? b0 : b1);
-      if (half == 0)
-        for (guint i = 0; i < rows; i++)
-          for (guint v = 0; v < 2; v++)
-            gate[i][v] = tile[i][v];
-    }
+  begin_tile (gate, rows, self->bias + column);
+  multiply_slices (gate, rows, kind, self, row, 0, self->k, b0);
+  begin_tile (tile, rows, self->bias1 + column);
+  multiply_slices (tile, rows, kind, self, row, 0, self->k, b1);
 #pragma GCC unroll 16
   for (guint i = 0; i < rows; i++)
 #pragma GCC unroll 2

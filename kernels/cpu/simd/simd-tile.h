@@ -72,15 +72,17 @@ tile_multiply (Tile tile, const guint rows, const TileKind kind, gsize k, const 
     }
 }
 
-/* Runs @call (rows) for all rows of a range, with constants: full tiles, then what is left. */
-#define TILE_ROWS_CASE(n, call) case n: if (n < TILE_ROWS) { call (n); } break;
+/* Runs @call (rows) for all rows of a range with constants: full tiles, then small ones, then
+ * single rows. Three expansions a loop: one for every remainder took the compiler minutes. */
 #define TILE_FOR_ROWS(i, n_rows, call)                                                       \
-  for (gsize i = 0; i < (n_rows); i += TILE_ROWS)                                            \
-    switch (MIN ((n_rows) - i, TILE_ROWS))                                                   \
-      {                                                                                      \
-        TILE_ROWS_CASE (1, call) TILE_ROWS_CASE (2, call) TILE_ROWS_CASE (3, call)           \
-        TILE_ROWS_CASE (4, call) TILE_ROWS_CASE (5, call) TILE_ROWS_CASE (6, call)           \
-        TILE_ROWS_CASE (7, call) TILE_ROWS_CASE (8, call) TILE_ROWS_CASE (9, call)           \
-        TILE_ROWS_CASE (10, call) TILE_ROWS_CASE (11, call)                                  \
-        default: call (TILE_ROWS); break;                                                    \
-      }
+  do                                                                                         \
+    {                                                                                        \
+      gsize i = 0;                                                                           \
+      for (; i + TILE_ROWS <= (n_rows); i += TILE_ROWS)                                      \
+        call (TILE_ROWS);                                                                    \
+      for (; i + TILE_ROWS / 3 <= (n_rows) && TILE_ROWS / 3 > 1; i += TILE_ROWS / 3)         \
+        call (TILE_ROWS / 3);                                                                \
+      for (; i < (n_rows); i++)                                                              \
+        call (1);                                                                            \
+    }                                                                                        \
+  while (0);

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli-fixture.h"
+
+#include <string.h>
+
+static const char *const commands[] = { "generate", "info", "forward", "convert", "devices" };
+
+static void
+assert_says (const CliResult *result,
+             int              status,
+             const char      *part)
+{
+  cli_assert_status (result, status);
+  if (strstr (result->err, part) == NULL)
+    g_error ("“%s” does not say “%s”", result->err, part);
+}
+
+static void
+test_commands_explain_themselves (void)
+{
+  g_auto (CliResult) result = { 0 };
+
+  cli_run (&result, "--help");
+  cli_assert_status (&result, 0);
+  for (guint i = 0; i < G_N_ELEMENTS (commands); i++)
+    g_assert_nonnull (strstr (result.out, commands[i]));
+  for (guint i = 0; i < G_N_ELEMENTS (commands); i++)
+    {
+      g_autofree char *usage = g_strdup_printf ("dimr %s [", commands[i]);
+      g_autofree char *example = g_strdup_printf ("\n  dimr %s", commands[i]);
+      g_autofree char *direct = NULL;
+
+      cli_run (&result, "%s --help", commands[i]);
+      cli_assert_status (&result, 0);
+      g_assert_nonnull (strstr (result.out, usage));
+      g_assert_nonnull (strstr (strstr (result.out, "Examples:"), example));
+      direct = g_strdup (result.out);
+      cli_run (&result, "help %s", commands[i]);
+      cli_assert_status (&result, 0);
+      g_assert_cmpstr (result.out, ==, direct);
+    }
+}
+
+static void
+test_version (void)
+{
+  g_auto (CliResult) result = { 0 };
+
+  cli_run (&result, "--version");
+  cli_assert_status (&result, 0);
+  g_assert_true (g_str_has_prefix (result.out, "dimr 0."));
+}
+
+static void
+test_wrong_usage_is_exit_code_two (void)
+{
+  static const struct
+  {
+    const char *words;
+    const char *message;
+  } cases[] = {
+    { "paint", "no command “paint”" },
+    { "generate --colour red", "--colour" },
+    { "generate lion", "“lion” is one argument too many" },
+    { "generate --steps many", "many" },
+    { "devices now", "one argument too many" },
+    { "convert", "IN and OUT" },
+    { "convert a b c", "IN and OUT" },
+    { "convert a b --dtype f8", "f32, f16 or bf16, not “f8”" },
+    { "forward --input a", "--output" },
+    { "forward --input a --output b --threads 5000", "--threads is from 0 to 1024, not 5000" },
+    { "info DiMR-XXL/9R", "DiMR-XL/2R" },
+    { "info --batch 0", "--batch is from 1" },
+    { "info a b", "one model at a time" },
+  };
+  g_auto (CliResult) result = { 0 };
+
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++)
+    {
+      cli_run (&result, "%s", cases[i].words);
+      assert_says (&result, 2, cases[i].message);
+      g_assert_cmpstr (result.out, ==, "");
+    }
+}
+
+/* Explained, never clipped: nothing may be written either. */
+static void
+test_values_out_of_range_are_explained (void)
+{
+  static const struct
+  {
+    const char *words;
+    const char *message;
+  } cases[] = {
+    { "--steps 0", "--steps is from 1 to 1000, not 0" },
+    { "--steps 1001", "--steps is from 1 to 1000, not 1001" },
+    { "--steps -5", "--steps is from 1 to 1000, not -5" },
+    { "--count 0", "--count is from 1" },
+    { "--count 2000000", "not 2000000" },
+    { "--class 0-999 --count 5000", "at most 1000000 pictures" },
+    { "--batch 0", "--batch is from 1" },
+    { "--threads -1", "--threads is from 0" },
+    { "--cfg -1", "--cfg is a number from 0 to 100, not “-1”" },
+    { "--cfg 101", "not “101”" },
+    { "--cfg nan", "not “nan”" },
+    { "--cfg 1,5", "not “1,5”" },
+    { "--guidance cosine --power 0", "--power is a number above 0" },
+    { "--guidance linear", "constant or cosine, not “linear”" },
+    { "--guidance constant --power 2", "--power belongs to --guidance cosine" },
+    { "--sampler euler", "dpm-solver-2m" },
+    { "--grid quadratic", "uniform or log-snr" },
+    { "--precision f64", "f32 or bf16, not “f64”" },
+    { "--seed -2", "not “-2”" },
+    { "--seed 18446744073709551616", "18446744073709551615" },
+    { "--index x", "not “x”" },
+    { "--index 18446744073709551615 --count 2", "leaves no numbers" },
+    { "--class tigr", "did you mean “tiger” (292)?" },
+    { "--class crane", "“crane (machine)” (517)" },
+    { "--class 1-1000", "beyond the classes" },
+    { "--class lion --count 2 --out one.png", "names one picture, but 2" },
+  };
+  g_auto (CliResult) result = { 0 };
+
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++)
+    {
+      char *folder = cli_make_folder ();
+
+      if (strstr (cases[i].words, "--out") != NULL)
+        cli_run (&result, "generate %s", cases[i].words);
+      else
+        cli_run (&result, "generate %s --out %s", cases[i].words, folder);
+      assert_says (&result, 2, cases[i].message);
+      g_assert_cmpuint (cli_count_files (folder), ==, 0);
+      cli_remove_folder (folder);
+    }
+}
+
+static void
+test_failures_are_exit_code_one (void)
+{
+  g_auto (CliResult) result = { 0 };
+  char *folder = cli_make_folder ();
+
+  cli_run (&result, "generate --model %s/nothing --class lion --out %s", folder, folder);
+  assert_says (&result, 1, "nothing");
+  cli_run (&result, "generate --class lion --out /proc/none/here");
+  assert_says (&result, 1, "/proc/none/here");
+  cli_run (&result, "convert %s/nothing %s/out.safetensors", folder, folder);
+  assert_says (&result, 1, "nothing");
+  g_assert_cmpuint (cli_count_files (folder), ==, 0);
+  cli_remove_folder (folder);
+}
+
+/* Members above 2^53 are strings, so that no reader rounds them. */
+static void
+test_errors_are_json_lines_too (void)
+{
+  g_auto (CliResult) result = { 0 };
+  g_autoptr (GPtrArray) lines = NULL;
+
+  cli_run (&result, "generate --json --class tigr");
+  cli_assert_status (&result, 2);
+  lines = cli_parse_lines (result.out);
+  g_assert_cmpuint (lines->len, ==, 1);
+  g_assert_cmpstr (json_object_get_string_member (lines->pdata[0], "event"), ==, "error");
+  g_assert_cmpint (json_object_get_int_member (lines->pdata[0], "exit"), ==, 2);
+  g_assert_nonnull (strstr (json_object_get_string_member (lines->pdata[0], "message"), "tiger"));
+}
+
+static void
+test_devices_lists_the_cpu (void)
+{
+  g_auto (CliResult) result = { 0 };
+  g_autoptr (GPtrArray) lines = NULL;
+  JsonObject *device;
+
+  cli_run (&result, "devices --json");
+  cli_assert_status (&result, 0);
+  lines = cli_parse_lines (result.out);
+  device = cli_find_event (lines, "device");
+  g_assert_nonnull (device);
+  g_assert_cmpint (json_object_get_int_member (device, "memory_bytes"), >, 1 << 20);
+  g_assert_nonnull (strstr (result.out, "\"device\":\"cpu\""));
+  cli_run (&result, "devices");
+  cli_assert_status (&result, 0);
+  g_assert_nonnull (strstr (result.out, "cpu"));
+}
+
+int
+main (int    argc,
+      char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+  g_test_add_func ("/cli/help/commands-explain-themselves", test_commands_explain_themselves);
+  g_test_add_func ("/cli/help/version-is-told", test_version);
+  g_test_add_func ("/cli/usage/wrong-usage-is-exit-code-2", test_wrong_usage_is_exit_code_two);
+  g_test_add_func ("/cli/usage/values-out-of-range-are-explained", test_values_out_of_range_are_explained);
+  g_test_add_func ("/cli/usage/failures-are-exit-code-1", test_failures_are_exit_code_one);
+  g_test_add_func ("/cli/usage/errors-are-json-lines-too", test_errors_are_json_lines_too);
+  g_test_add_func ("/cli/devices/lists-the-cpu", test_devices_lists_the_cpu);
+  return g_test_run ();
+}
