@@ -792,6 +792,13 @@ studio_class_picker_open (StudioClassPicker *self)
 }
 
 void
+studio_class_picker_close (StudioClassPicker *self)
+{
+  g_return_if_fail (STUDIO_IS_CLASS_PICKER (self));
+  close_list (self);
+}
+
+void
 studio_class_picker_remember (StudioClassPicker *self)
 {
   g_return_if_fail (STUDIO_IS_CLASS_PICKER (self));
