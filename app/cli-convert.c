@@ -4,7 +4,6 @@
 #include "app/cli-common.h"
 #include "app/cli-progress.h"
 
-#include "core/weights/dimr-safetensors-writer.h"
 
 typedef struct
 {

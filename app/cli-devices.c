@@ -3,7 +3,6 @@
 
 #include "app/cli-common.h"
 
-#include "core/graph/dimr-device.h"
 
 /* Tells of the memory only where the device opens; a device that does not is listed with the reason. */
 static void

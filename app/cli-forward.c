@@ -3,8 +3,6 @@
 
 #include "app/cli-common.h"
 
-#include "core/engine/dimr-forward.h"
-#include "core/library/dimr-paths.h"
 
 #define MAX_THREADS 1024
 

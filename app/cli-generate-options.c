@@ -5,7 +5,6 @@
 
 #include "app/cli-common.h"
 
-#include "core/base/dimr-rng.h"
 
 #define DEFAULT_FOLDER "dimr-pictures"
 #define DEFAULT_BATCH 4

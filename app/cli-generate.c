@@ -5,8 +5,6 @@
 #include "app/cli-generate-options.h"
 #include "app/cli-progress.h"
 
-#include "core/library/dimr-paths.h"
-#include "core/weights/dimr-safetensors-writer.h"
 
 #include <errno.h>
 #include <glib/gstdio.h>

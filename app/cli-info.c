@@ -3,9 +3,6 @@
 
 #include "app/cli-common.h"
 
-#include "core/engine/dimr-forward.h"
-#include "core/library/dimr-paths.h"
-#include "core/model/dimr-cost.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -5,11 +5,17 @@
 #pragma once
 
 #include "core/base/dimr-error.h"
+#include "core/base/dimr-rng.h"
 #include "core/classes/dimr-classes.h"
 #include "core/engine/dimr-engine.h"
+#include "core/engine/dimr-forward.h"
 #include "core/engine/dimr-job.h"
 #include "core/engine/dimr-request.h"
+#include "core/graph/dimr-device.h"
 #include "core/image/dimr-image.h"
 #include "core/image/dimr-png.h"
 #include "core/image/dimr-recipe.h"
+#include "core/library/dimr-paths.h"
+#include "core/model/dimr-cost.h"
 #include "core/model/dimr-model.h"
+#include "core/weights/dimr-safetensors-writer.h"
