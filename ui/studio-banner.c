@@ -15,12 +15,21 @@ struct _StudioBanner
   GtkWidget *close_button;
 };
 
+enum
+{
+  CLOSED,
+  N_SIGNALS
+};
+
 G_DEFINE_FINAL_TYPE (StudioBanner, studio_banner, GTK_TYPE_WIDGET)
+
+static guint signals[N_SIGNALS];
 
 static void
 on_close (StudioBanner *self)
 {
   gtk_revealer_set_reveal_child (self->revealer, FALSE);
+  g_signal_emit (self, signals[CLOSED], 0);
 }
 
 static void
@@ -42,6 +51,9 @@ studio_banner_class_init (StudioBannerClass *klass)
   GtkWidgetClass *widget_class = GTK_WIDGET_CLASS (klass);
 
   G_OBJECT_CLASS (klass)->dispose = studio_banner_dispose;
+  signals[CLOSED] = g_signal_new ("closed", G_TYPE_FROM_CLASS (klass), G_SIGNAL_RUN_LAST, 0,
+                                  NULL, NULL, NULL, G_TYPE_NONE, 0);
+
   gtk_widget_class_set_layout_manager_type (widget_class, GTK_TYPE_BIN_LAYOUT);
   gtk_widget_class_set_accessible_role (widget_class, GTK_ACCESSIBLE_ROLE_ALERT);
   gtk_widget_class_set_template_from_resource (widget_class, "/io/github/dimr_studio/DimrStudio/ui/studio-banner.ui");

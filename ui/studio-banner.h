@@ -2,6 +2,8 @@
  *
  * Slides in below the header bar while it has a text. libadwaita has such a widget from 1.3 on.
  *
+ * Signal "closed": the user does not want to see it any more.
+ *
  * SPDX-License-Identifier: Apache-2.0
  */
 #pragma once

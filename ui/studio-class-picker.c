@@ -88,23 +88,27 @@ find_class (StudioClassPicker *self,
 
 /* --- The list --- */
 
+/* Each class once: a list may hold an item only once, and the first section is where it belongs. */
 static void
 append_class (StudioClassPicker *self,
               GPtrArray         *rows,
+              gboolean          *listed,
               int                class_index)
 {
-  if (class_index < 0 || class_index >= DIMR_N_IMAGENET_CLASSES)
+  if (class_index < 0 || class_index >= DIMR_N_IMAGENET_CLASSES || listed[class_index])
     return;
   if (self->filter == FILTER_TRAINED && !knows_class (self, class_index))
     return;
   if (self->filter >= 0 && dimr_classes_get (class_index)->group != (DimrClassGroup) self->filter)
     return;
+  listed[class_index] = TRUE;
   g_ptr_array_add (rows, g_object_ref (g_ptr_array_index (self->items, class_index)));
 }
 
 static void
 append_section (StudioClassPicker *self,
                 GPtrArray         *rows,
+                gboolean          *listed,
                 const char        *heading,
                 GArray            *classes,
                 guint              limit)
@@ -112,7 +116,7 @@ append_section (StudioClassPicker *self,
   guint at = rows->len;
 
   for (guint i = 0; i < MIN (classes->len, limit); i++)
-    append_class (self, rows, g_array_index (classes, int, i));
+    append_class (self, rows, listed, g_array_index (classes, int, i));
   if (heading && rows->len > at)
     g_ptr_array_insert (rows, at, studio_class_item_new_heading (heading));
 }
@@ -123,6 +127,7 @@ update_list (StudioClassPicker *self)
   const char *text = gtk_editable_get_text (GTK_EDITABLE (self->entry));
   g_autoptr(GPtrArray) rows = g_ptr_array_new_with_free_func (g_object_unref);
   g_autoptr(GArray) found = dimr_classes_search (text);
+  g_autofree gboolean *listed = g_new0 (gboolean, DIMR_N_IMAGENET_CLASSES);
 
   /* Those a person used before come first while nothing is searched for. */
   if (*text == '\0' && self->filter == FILTER_ALL)
@@ -130,13 +135,13 @@ update_list (StudioClassPicker *self)
       g_autoptr(GArray) favourites = studio_settings_dup_ints ("favourite-classes");
       g_autoptr(GArray) recent = studio_settings_dup_ints ("recent-classes");
 
-      append_section (self, rows, _("Favourites"), favourites, G_MAXUINT);
-      append_section (self, rows, _("Recent"), recent, N_RECENT);
-      append_section (self, rows, rows->len ? _("All classes") : NULL, found, G_MAXUINT);
+      append_section (self, rows, listed, _("Favourites"), favourites, G_MAXUINT);
+      append_section (self, rows, listed, _("Recent"), recent, N_RECENT);
+      append_section (self, rows, listed, rows->len ? _("All classes") : NULL, found, G_MAXUINT);
     }
   else
     {
-      append_section (self, rows, NULL, found, G_MAXUINT);
+      append_section (self, rows, listed, NULL, found, G_MAXUINT);
     }
 
   g_list_store_splice (self->rows, 0, g_list_model_get_n_items (G_LIST_MODEL (self->rows)), rows->pdata, rows->len);
@@ -784,6 +789,13 @@ studio_class_picker_open (StudioClassPicker *self)
 
   gtk_widget_grab_focus (GTK_WIDGET (self->entry));
   open_list (self);
+}
+
+void
+studio_class_picker_close (StudioClassPicker *self)
+{
+  g_return_if_fail (STUDIO_IS_CLASS_PICKER (self));
+  close_list (self);
 }
 
 void

@@ -37,6 +37,7 @@ void       studio_class_picker_remove       (StudioClassPicker *self,
 void       studio_class_picker_randomise    (StudioClassPicker *self);
 /* Puts the focus into the entry and shows the list. */
 void       studio_class_picker_open         (StudioClassPicker *self);
+void       studio_class_picker_close        (StudioClassPicker *self);
 /* Puts the chosen classes at the front of the recent ones. */
 void       studio_class_picker_remember     (StudioClassPicker *self);
 

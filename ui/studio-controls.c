@@ -460,6 +460,7 @@ studio_controls_dup_request (StudioControls *self)
   request->batch = (guint) studio_number_row_get_value (self->batch_row);
   request->previews = gtk_switch_get_active (self->previews_switch);
 
+  studio_class_picker_close (self->picker);
   studio_class_picker_remember (self->picker);
   return g_steal_pointer (&request);
 }

@@ -42,6 +42,7 @@ on_setup (GtkSignalListItemFactory *factory,
   gtk_widget_set_overflow (picture, GTK_OVERFLOW_HIDDEN);
   gtk_widget_add_css_class (picture, "thumbnail");
   gtk_overlay_set_child (GTK_OVERLAY (overlay), picture);
+  gtk_widget_set_valign (overlay, GTK_ALIGN_CENTER);
 
   gtk_widget_add_css_class (star, "star");
   gtk_widget_set_halign (star, GTK_ALIGN_END);

@@ -67,6 +67,10 @@ on_loaded (GObject      *source,
 
   if (model)
     {
+      /* The button could not take the focus before there was something to generate with. */
+      if (!self->started)
+        studio_controls_focus_button (self->controls);
+      self->started = TRUE;
       remember (load->path);
       studio_banner_show (self->error_banner, NULL, NULL, NULL);
     }

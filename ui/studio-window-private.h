@@ -47,6 +47,7 @@ struct _StudioWindow
   DimrEngine *engine;
   GCancellable *loading;        /* a model is being loaded */
   GCancellable *listing;        /* the output folder is being read */
+  gboolean started;             /* a model was loaded once */
   gboolean follow;              /* the canvas goes to the job that begins next */
   gboolean engine_is_stale;     /* device or threads were changed while a job ran */
   gboolean folder_is_good;

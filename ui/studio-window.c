@@ -59,7 +59,19 @@ update_hint (StudioWindow *self)
 static void
 update_device_banner (StudioWindow *self)
 {
-  studio_banner_show (self->device_banner, dimr_engine_get_device_note (self->engine), NULL, NULL);
+  g_autofree char *closed = g_settings_get_string (studio_settings_get (), "closed-note");
+  const char *note = dimr_engine_get_device_note (self->engine);
+
+  studio_banner_show (self->device_banner, g_strcmp0 (note, closed) == 0 ? NULL : note, NULL, NULL);
+}
+
+/* Who knows that there is no GPU need not be told at each start. */
+static void
+on_device_banner_closed (StudioWindow *self)
+{
+  const char *note = self->engine ? dimr_engine_get_device_note (self->engine) : NULL;
+
+  g_settings_set_string (studio_settings_get (), "closed-note", note ? note : "");
 }
 
 void
@@ -309,6 +321,7 @@ studio_window_init (StudioWindow *self)
   g_signal_connect_object (settings, "changed::classes", G_CALLBACK (on_controls_changed), self, G_CONNECT_SWAPPED);
   on_background_changed (self);
 
+  g_signal_connect_object (self->device_banner, "closed", G_CALLBACK (on_device_banner_closed), self, G_CONNECT_SWAPPED);
   g_signal_connect_object (self->view, "focus-changed", G_CALLBACK (on_focus_changed), self, G_CONNECT_SWAPPED);
   g_signal_connect_object (self->view, "picked", G_CALLBACK (on_picked), self, G_CONNECT_SWAPPED);
   g_signal_connect_object (self->view, "live-clicked", G_CALLBACK (on_live_clicked), self, G_CONNECT_SWAPPED);
@@ -357,7 +370,6 @@ studio_window_new (AdwApplication *application)
   _studio_window_load_first_model (self);
   _studio_window_check_folder (self);
   _studio_window_read_folder (self);
-  studio_controls_focus_button (self->controls);
   return self;
 }
 

@@ -82,28 +82,23 @@ studio_wrap_layout_measure (GtkLayoutManager *manager,
                             int              *natural_baseline)
 {
   StudioWrapLayout *self = STUDIO_WRAP_LAYOUT (manager);
-  int min = 0, nat = 0;
+  int min = 0;
 
   for (GtkWidget *child = gtk_widget_get_first_child (widget); child; child = gtk_widget_get_next_sibling (child))
     {
-      int child_min, child_nat;
+      int child_min;
 
       if (!gtk_widget_should_layout (child))
         continue;
-      gtk_widget_measure (child, GTK_ORIENTATION_HORIZONTAL, -1, &child_min, &child_nat, NULL, NULL);
+      gtk_widget_measure (child, GTK_ORIENTATION_HORIZONTAL, -1, &child_min, NULL, NULL, NULL);
       min = MAX (min, child_min);
-      nat += child_nat + (nat > 0 ? (int) self->spacing : 0);
     }
 
+  /* As wide as it is allowed to be, but never a reason for its parent to be wider. */
   if (orientation == GTK_ORIENTATION_HORIZONTAL)
-    {
-      *minimum = min;
-      *natural = MAX (nat, min);
-    }
+    *minimum = *natural = min;
   else
-    {
-      *minimum = *natural = lay_out (self, widget, for_size < 0 ? MAX (nat, min) : for_size, FALSE);
-    }
+    *minimum = *natural = lay_out (self, widget, for_size < 0 ? min : for_size, FALSE);
 }
 
 static void

@@ -1,0 +1,14 @@
+#!/bin/sh
+# Every source with translatable strings is in po/POTFILES.in, and nothing else is.
+# SPDX-License-Identifier: Apache-2.0
+cd "$1" || exit 1
+grep -v '^#' po/POTFILES.in | grep -v '^$' | sort > "${TMPDIR:-/tmp}/potfiles-have.$$"
+{
+  ls data/*.desktop.in data/*.metainfo.xml.in data/*.gschema.xml
+  grep -lE '\bN?C?_ ?\(|\bngettext ?\(|translatable="yes"' ui/*.c ui/*.ui app/studio-*.c
+} | sort > "${TMPDIR:-/tmp}/potfiles-want.$$"
+diff "${TMPDIR:-/tmp}/potfiles-have.$$" "${TMPDIR:-/tmp}/potfiles-want.$$"
+result=$?
+rm -f "${TMPDIR:-/tmp}/potfiles-have.$$" "${TMPDIR:-/tmp}/potfiles-want.$$"
+[ $result -eq 0 ] || echo "po/POTFILES.in differs from the sources: lines with < are too many, lines with > are missing."
+exit $result
