@@ -6,7 +6,7 @@
 #include <adwaita.h>
 #include <glib/gi18n.h>
 
-#include "core/library/dimr-paths.h"
+#include "core/dimr.h"
 #include "ui/studio-settings.h"
 
 #define PULSE_MS 100

@@ -415,7 +415,7 @@ _studio_window_update_actions (StudioWindow *self)
 
   enable (self, "generate", has_model);
   enable (self, "generate-front", has_model);
-  enable (self, "stop", _studio_window_is_busy (self));
+  enable (self, "stop", self->engine && dimr_engine_get_current_job (self->engine) != NULL);
   enable (self, "clear-queue", queue && g_list_model_get_n_items (queue) > 0);
   enable (self, "reuse-seed", recipe != NULL);
   enable (self, "reuse-settings", recipe != NULL);

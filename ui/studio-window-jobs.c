@@ -17,7 +17,9 @@
 gboolean
 _studio_window_is_busy (StudioWindow *self)
 {
-  return self->engine && dimr_engine_get_current_job (self->engine) != NULL;
+  /* A job waits for a moment even where nothing runs. */
+  return self->engine && (dimr_engine_get_current_job (self->engine) != NULL ||
+                          g_list_model_get_n_items (dimr_engine_get_queue (self->engine)) > 0);
 }
 
 static void
@@ -198,7 +200,7 @@ _studio_window_update_jobs (StudioWindow *self)
 
   if (!self->engine)
     return;
-  if (!job && self->engine_is_stale && !self->loading)
+  if (!_studio_window_is_busy (self) && self->engine_is_stale && !self->loading)
     {
       restart_engine (self);
       return;

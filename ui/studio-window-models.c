@@ -8,7 +8,7 @@
 
 #include <glib/gi18n.h>
 
-#include "core/library/dimr-paths.h"
+#include "core/dimr.h"
 #include "ui/studio-settings.h"
 
 #define N_RECENT_MODELS 8

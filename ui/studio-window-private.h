@@ -80,6 +80,7 @@ void     _studio_window_generate          (StudioWindow      *self,
                                            gboolean           front);
 void     _studio_window_follow            (StudioWindow      *self);
 void     _studio_window_update_jobs       (StudioWindow      *self);
+/* A job runs or waits. */
 gboolean _studio_window_is_busy           (StudioWindow      *self);
 
 /* studio-window-models.c */

@@ -355,7 +355,7 @@ _studio_window_set_engine (StudioWindow *self,
   g_signal_connect_swapped (engine, "notify::model", G_CALLBACK (on_model_changed), self);
   g_signal_connect_swapped (engine, "notify::device-name", G_CALLBACK (update_device_banner), self);
   g_signal_connect_swapped (engine, "notify::current-job", G_CALLBACK (_studio_window_update_jobs), self);
-  g_signal_connect_swapped (engine, "notify::n-waiting", G_CALLBACK (_studio_window_update_actions), self);
+  g_signal_connect_swapped (engine, "notify::n-waiting", G_CALLBACK (_studio_window_update), self);
   _studio_window_update_jobs (self);
 }
 

@@ -306,6 +306,7 @@ test_wheel (void)
         wheel = controller;
     }
   g_assert_nonnull (wheel);
+  gtk_widget_grab_focus (studio_test_child (row, STUDIO_TYPE_NUMBER_ROW, "entry"));
   g_assert_cmpint (gtk_event_controller_get_propagation_phase (wheel), ==, GTK_PHASE_NONE);
   gtk_widget_grab_focus (scale);
   g_assert_cmpint (gtk_event_controller_get_propagation_phase (wheel), ==, GTK_PHASE_BUBBLE);
