@@ -72,18 +72,25 @@ tile_multiply (Tile tile, const guint rows, const TileKind kind, gsize k, const 
     }
 }
 
-/* Runs @call (rows) for all rows of a range, with constants: full tiles, then what is left. */
-#define TILE_ROWS_CASE(n, call) case n: if (n < TILE_ROWS) { call (n); } break;
-#define TILE_FOR_ROWS(i, n_rows, call)                                                       \
-  for (gsize i = 0; i < (n_rows); i += TILE_ROWS)                                            \
-    if ((n_rows) - i >= TILE_ROWS)                                                           \
-      call (TILE_ROWS);                                                                      \
-    else                                                                                     \
-      switch ((n_rows) - i)                                                                  \
-        {                                                                                    \
-          TILE_ROWS_CASE (1, call) TILE_ROWS_CASE (2, call) TILE_ROWS_CASE (3, call)         \
-          TILE_ROWS_CASE (4, call) TILE_ROWS_CASE (5, call) TILE_ROWS_CASE (6, call)         \
-          TILE_ROWS_CASE (7, call) TILE_ROWS_CASE (8, call) TILE_ROWS_CASE (9, call)         \
-          TILE_ROWS_CASE (10, call) TILE_ROWS_CASE (11, call)                                \
-          default: g_assert_not_reached ();                                                  \
-        }
+/* Runs @call (row, rows) for all of @n_rows, with constant numbers of rows: full tiles, then what
+ * is left in few pieces, because every number is one more copy of the loop. */
+#if TILE_ROWS == 12
+#define TILE_FOR_REST(row, rest, call)                                                       \
+  if (rest >= 8) { call (row, 8); row += 8; rest -= 8; }                                     \
+  if (rest >= 4) { call (row, 4); row += 4; rest -= 4; }
+#else
+#define TILE_FOR_REST(row, rest, call)                                                       \
+  if (rest == 5 && TILE_ROWS > 5) { call (row, 5); }                                         \
+  else if (rest == 4 && TILE_ROWS > 4) { call (row, 4); }
+#endif
+#define TILE_FOR_ROWS(n_rows, call)                                                          \
+  G_STMT_START {                                                                             \
+    gsize row_ = 0, rest_;                                                                   \
+    for (; row_ + TILE_ROWS <= (n_rows); row_ += TILE_ROWS)                                  \
+      call (row_, TILE_ROWS);                                                                \
+    rest_ = (n_rows) - row_;                                                                 \
+    TILE_FOR_REST (row_, rest_, call)                                                        \
+    if (rest_ == 3) call (row_, 3);                                                          \
+    else if (rest_ == 2) call (row_, 2);                                                     \
+    else if (rest_ == 1) call (row_, 1);                                                     \
+  } G_STMT_END
