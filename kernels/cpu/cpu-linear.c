@@ -62,17 +62,18 @@ divide (gsize a,
   return (a + b - 1) / b;
 }
 
-/* Rows such that their part of A stays in the second-level cache (128 KiB), then panels such that
- * every thread finds some work; but no task below some ten microseconds. */
+/* Rows such that their part of A stays in the second-level cache (256 KiB of what is summed at a
+ * time), then panels such that every thread finds some work; but no task below some ten
+ * microseconds. */
 static void
 divide_product (ProductStep *self,
                 guint        n_threads)
 {
   const gsize tile = self->simd->tile_rows, macs = self->rows * self->product.n * self->product.k;
-  gsize rows = 32768 / MIN (self->product.k, 512) / tile * tile, tasks;
+  gsize rows = 65536 / MIN (self->product.k, 256) / tile * tile, tasks;
 
   self->panels = divide (self->product.n, self->simd->panel);
-  self->rows_per_task = MIN (CLAMP (rows, 4 * tile, 240 / tile * tile), MAX (self->rows, 1));
+  self->rows_per_task = MIN (CLAMP (rows, 4 * tile, 264 / tile * tile), MAX (self->rows, 1));
   self->tasks_down = divide (self->rows, self->rows_per_task);
 
   tasks = CLAMP (macs / 500000, 1, 4 * (gsize) n_threads);

@@ -4,7 +4,7 @@
 
 /* Columns of K that are summed before the sum goes back to memory: their panel stays in the
  * cache, and a long sum is made of short ones, which rounds less. */
-#define K_BLOCK 512
+#define K_BLOCK 256
 
 /* The last panel may stick out over the last column: its tile goes through memory.
  * y[i, c] = tile[i, c] + base[i, c] */
@@ -115,6 +115,14 @@ gated_tile (const guint rows, const TileKind kind, const CpuProduct *self, gsize
   store_tile (tile, rows, self->n - column, NULL, self->y + row * self->n + column, self->n);
 }
 
+/* Rows [begin, end) of @n_rows fetch their share of the next panel while the last one is in use. */
+CPU_INLINE void
+prefetch_share (const guint8 *next, gsize bytes, gsize begin, gsize end, gsize n_rows)
+{
+  for (gsize at = bytes / 64 * begin / n_rows; at < bytes / 64 * end / n_rows; at++)
+    __builtin_prefetch (next + at * 64, 0, 2);
+}
+
 CPU_INLINE void
 product_range (const TileKind kind, const CpuProduct *self, gsize row, gsize n_rows, gsize panel, gsize n_panels)
 {
@@ -136,7 +144,10 @@ product_range (const TileKind kind, const CpuProduct *self, gsize row, gsize n_r
           }
         else
           {
-#define PLAIN(i, rows) plain_tile (rows, kind, self, row + i, p * PANEL, first, k, b0)
+            const guint8 *next = b0 + self->k * b_row;
+#define PLAIN(i, rows)                                                                       \
+  { plain_tile (rows, kind, self, row + i, p * PANEL, first, k, b0);                         \
+    prefetch_share (next, k * b_row, i, i + rows, n_rows); }
             TILE_FOR_ROWS (n_rows, PLAIN);
           }
       }

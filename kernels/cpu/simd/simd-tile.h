@@ -6,10 +6,6 @@
 
 #include "kernels/cpu/simd/simd-vector.h"
 
-#ifdef CPU_BF16_DOT
-#include <immintrin.h>
-#endif
-
 /* As many accumulators as leave room for the two vectors of B and one of A. */
 #if CPU_LANES == 16
 #define TILE_ROWS 12
@@ -58,16 +54,16 @@ tile_multiply (Tile tile, const guint rows, const TileKind kind, gsize k, const 
         {
           vec ai = vec_splat (a[i * lda + j]);
 
-#ifdef CPU_BF16_DOT
           if (kind == TILE_BF16_DOT)
             {
-              tile[i][0] = (vec) _mm512_dpbf16_ps ((__m512) tile[i][0], (__m512bh) ai, (__m512bh) b0);
-              tile[i][1] = (vec) _mm512_dpbf16_ps ((__m512) tile[i][1], (__m512bh) ai, (__m512bh) b1);
-              continue;
+              tile[i][0] = vec_dot_bf16 (tile[i][0], ai, b0);
+              tile[i][1] = vec_dot_bf16 (tile[i][1], ai, b1);
             }
-#endif
-          tile[i][0] += ai * b0;
-          tile[i][1] += ai * b1;
+          else
+            {
+              tile[i][0] += ai * b0;
+              tile[i][1] += ai * b1;
+            }
         }
     }
 }
@@ -79,7 +75,7 @@ tile_multiply (Tile tile, const guint rows, const TileKind kind, gsize k, const 
   G_STMT_START {                                                                             \
     gsize row_ = 0;                                                                          \
     for (; row_ + TILE_ROWS <= (n_rows); row_ += TILE_ROWS)                                  \
-      call (row_, TILE_ROWS);                                                                \
+      { call (row_, TILE_ROWS); }                                                            \
     for (; row_ + TILE_SMALL_ROWS <= (n_rows); row_ += TILE_SMALL_ROWS)                      \
       call (row_, TILE_SMALL_ROWS);                                                          \
     for (; row_ < (n_rows); row_++)                                                          \

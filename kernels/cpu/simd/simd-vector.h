@@ -13,6 +13,10 @@
 
 #include "kernels/cpu/cpu-simd.h"
 
+#ifdef __AVX512BF16__
+#include <immintrin.h>
+#endif
+
 #define CPU_INLINE static inline __attribute__ ((always_inline))
 
 typedef float vec __attribute__ ((vector_size (4 * CPU_LANES)));
@@ -72,6 +76,18 @@ vec_load_bf16 (const uint16_t *p)
   memcpy (&h, p, sizeof h);
   u = __builtin_convertvector (h, uvec) << 16;
   return (vec) u;
+}
+
+/* sum + a · b, where each lane holds a pair of bfloat16 in place of a float. */
+CPU_INLINE vec
+vec_dot_bf16 (vec sum, vec a, vec b)
+{
+#ifdef __AVX512BF16__
+  return (vec) _mm512_dpbf16_ps ((__m512) sum, (__m512bh) a, (__m512bh) b);
+#else
+  const uvec u = (uvec) a, v = (uvec) b;
+  return sum + (vec) (u << 16) * (vec) (v << 16) + (vec) (u & 0xffff0000) * (vec) (v & 0xffff0000);
+#endif
 }
 
 /* Pairwise from the outside in, so the order of the sum is fixed. */
