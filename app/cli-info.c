@@ -78,19 +78,17 @@ load_architecture (Info        *self,
 }
 
 static gboolean
-load_variant (Info        *self,
-              const char  *name,
-              GError     **error)
+load_variant (Info    *self,
+              GError **error)
 {
   g_autofree char *variants = NULL;
 
-  self->config = dimr_config_new_for_variant (name);
-  self->name = g_strdup (name);
+  self->config = dimr_config_new_for_variant (self->name);
   if (self->config != NULL)
     return TRUE;
   variants = list_variants ();
   g_set_error (error, DIMR_ERROR, DIMR_ERROR_REQUEST,
-               _("“%s” is neither a file nor a variant; the variants are %s"), name, variants);
+               _("“%s” is neither a file nor a variant; the variants are %s"), self->name, variants);
   return FALSE;
 }
 
@@ -102,7 +100,7 @@ load (gpointer       data,
   Info *self = data;
 
   if (self->path == NULL)
-    return load_variant (self, self->name, error);
+    return load_variant (self, error);
   if (g_file_test (self->path, G_FILE_TEST_IS_REGULAR) && is_json (self->path))
     return load_architecture (self, self->path, error);
 

@@ -285,18 +285,18 @@ read_trained_classes (Reader     *self,
     }
 }
 
-/* The released models: latents have 4 channels, Stable Diffusion's schedule and the linear time
- * proxy; pixel models have 3, the VP-SDE and the true log-SNR. */
+/* What the released evaluation does for every model: Stable Diffusion's schedule and the linear time
+ * proxy. Only the 64 px pixel models were made with the VP-SDE and the true log-SNR. */
 static void
 fill_sampling_defaults (DimrConfig *config)
 {
-  gboolean latent = config->channels == 4;
+  gboolean pixel_64 = config->channels == 3 && config->image_size == 64;
 
-  config->schedule = latent ? DIMR_SCHEDULE_DISCRETE : DIMR_SCHEDULE_LINEAR;
-  config->beta_0 = latent ? 0.00085 : 0.1;
-  config->beta_1 = latent ? 0.012 : 20.0;
-  config->time_condition = latent ? DIMR_TIME_CONDITION_LINEAR : DIMR_TIME_CONDITION_LOG_SNR;
-  config->default_steps = latent ? 250 : 50;
+  config->schedule = pixel_64 ? DIMR_SCHEDULE_LINEAR : DIMR_SCHEDULE_DISCRETE;
+  config->beta_0 = pixel_64 ? 0.1 : 0.00085;
+  config->beta_1 = pixel_64 ? 20.0 : 0.012;
+  config->time_condition = pixel_64 ? DIMR_TIME_CONDITION_LOG_SNR : DIMR_TIME_CONDITION_LINEAR;
+  config->default_steps = config->channels == 3 ? 50 : 250;
   config->default_sampler = DIMR_SAMPLER_DPM_SOLVER_FAST;
   config->default_guidance = (DimrGuidance){ DIMR_GUIDANCE_CONSTANT, config->num_classes > 0 ? 1.4 : 1.0, 2.0 };
 }

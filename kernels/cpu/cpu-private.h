@@ -156,6 +156,10 @@ DimrProgram   *cpu_program_new        (CpuDevice        *device,
                                        GCancellable     *cancellable,
                                        GError          **error);
 
+/* For tests: all of its memory. The 64 bytes at the end belong to nothing. */
+const guint8  *cpu_program_peek_arena (CpuProgram       *self,
+                                       gsize            *size);
+
 extern const DimrBackend cpu_backend;
 
 G_END_DECLS

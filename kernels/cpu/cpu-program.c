@@ -10,6 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Bytes after the arena that nothing may write. */
+#define GUARD 64
+
 /* Bytes of the arena that a node reads or writes. */
 typedef struct
 {
@@ -192,10 +195,18 @@ cpu_program_new (CpuDevice     *device,
   self->plan = dimr_plan_ref (plan);
   cpu_device_get_target (device, &self->target);
   self->target.precision = dimr_plan_get_precision (plan);
-  self->arena = cpu_try_alloc (dimr_plan_get_arena_size (plan), "This picture", error);
+  self->arena = cpu_try_alloc (dimr_plan_get_arena_size (plan) + GUARD, "This picture", error);
   if (self->arena == NULL || !prepare (self, weights, cancellable, error))
     return NULL;
   return DIMR_PROGRAM (g_steal_pointer (&self));
+}
+
+const guint8 *
+cpu_program_peek_arena (CpuProgram *self,
+                        gsize      *size)
+{
+  *size = dimr_plan_get_arena_size (self->plan) + GUARD;
+  return self->arena;
 }
 
 static gpointer

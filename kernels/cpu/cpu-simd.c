@@ -19,9 +19,11 @@
     list[n++] = table;                                                                       \
   } G_STMT_END
 
-#ifdef CPU_HAVE_X86
+#ifdef CPU_HAVE_AVX512
 DECLARE (v4bf16)
 DECLARE (v4)
+#endif
+#ifdef CPU_HAVE_X86
 DECLARE (v3)
 #endif
 DECLARE (plain)
@@ -39,6 +41,7 @@ cpu_simd_list (void)
 
 #ifdef CPU_HAVE_X86
       __builtin_cpu_init ();
+#ifdef CPU_HAVE_AVX512
       if (__builtin_cpu_supports ("avx512f") && __builtin_cpu_supports ("avx512bw") && __builtin_cpu_supports ("avx512cd") &&
           __builtin_cpu_supports ("avx512dq") && __builtin_cpu_supports ("avx512vl"))
         {
@@ -46,6 +49,7 @@ cpu_simd_list (void)
             FILL (v4bf16, "AVX-512 with bfloat16");
           FILL (v4, "AVX-512");
         }
+#endif
       if (__builtin_cpu_supports ("avx2") && __builtin_cpu_supports ("fma") && __builtin_cpu_supports ("bmi2"))
         FILL (v3, "AVX2");
 #endif

@@ -168,12 +168,13 @@ static void
 test_pictures_do_not_depend_on_the_batch (void)
 {
   g_autoptr (DimrEngine) engine = new_engine ();
-  g_autoptr (DimrRequest) request = new_request (engine, 5);
+  g_autoptr (DimrRequest) request = new_request (engine, 4);
   g_autoptr (DimrJob) first = NULL;
   Seen seen = { 0 };
 
+  request->n_steps = 2;
   first = run (engine, request, &seen);
-  for (guint batch = 2; batch <= 5; batch++)
+  for (guint batch = 2; batch <= 4; batch++)
     {
       g_autoptr (DimrJob) job = NULL;
       Seen again = { 0 };
@@ -181,7 +182,7 @@ test_pictures_do_not_depend_on_the_batch (void)
       request->batch = batch;
       request->previews = batch % 2 == 0;
       job = run (engine, request, &again);
-      assert_same_pictures (first, job, 5);
+      assert_same_pictures (first, job, 4);
       if (!request->previews)
         g_assert_cmpuint (again.previews, ==, 0);
     }

@@ -7,61 +7,101 @@
  * SPDX-License-Identifier: Apache-2.0
  */
 #include <dlfcn.h>
-#include <glib-object.h>
+#include <gio/gio.h>
 
 void __tsan_acquire (void *address);
 void __tsan_release (void *address);
 
-#define REAL(name) ((__typeof__ (&name)) dlsym (RTLD_NEXT, #name))
+/* GLib's own function of that name. Looked up at the first call, which comes from the constructors
+ * of GLib's libraries, before any of this program's. */
+#define REAL(name)                                                                           \
+  ({                                                                                         \
+    static gpointer found;                                                                   \
+    gpointer function = __atomic_load_n (&found, __ATOMIC_ACQUIRE);                          \
+    if (function == NULL)                                                                    \
+      {                                                                                      \
+        function = dlsym (RTLD_NEXT, #name);                                                 \
+        __atomic_store_n (&found, function, __ATOMIC_RELEASE);                               \
+      }                                                                                      \
+    (__typeof__ (&name)) function;                                                           \
+  })
 
 void
 (g_mutex_lock) (GMutex *mutex)
 {
-  static __typeof__ (&g_mutex_lock) real;
-
-  if (real == NULL)
-    real = REAL (g_mutex_lock);
-  real (mutex);
+  REAL (g_mutex_lock) (mutex);
   __tsan_acquire (mutex);
 }
 
 void
 (g_mutex_unlock) (GMutex *mutex)
 {
-  static __typeof__ (&g_mutex_unlock) real;
-
-  if (real == NULL)
-    real = REAL (g_mutex_unlock);
   __tsan_release (mutex);
-  real (mutex);
+  REAL (g_mutex_unlock) (mutex);
 }
 
 void
 (g_cond_wait) (GCond  *cond,
                GMutex *mutex)
 {
-  static __typeof__ (&g_cond_wait) real;
-
-  if (real == NULL)
-    real = REAL (g_cond_wait);
   __tsan_release (mutex);
-  real (cond, mutex);
+  REAL (g_cond_wait) (cond, mutex);
   __tsan_acquire (mutex);
 }
 
-/* Every count of references orders what was done before with what the last holder does. */
-#define ORDERED(type, name, arguments, call)                                                 \
-  type (name) arguments                                                                      \
-  {                                                                                          \
-    static __typeof__ (&name) real;                                                          \
-                                                                                             \
-    if (real == NULL)                                                                        \
-      real = REAL (name);                                                                    \
-    __tsan_release (object);                                                                 \
-    __tsan_acquire (object);                                                                 \
-    return real call;                                                                        \
-  }
+/* A count of references orders what each holder did before with what the last one does. */
+static void
+order (void *object)
+{
+  __tsan_release (object);
+  __tsan_acquire (object);
+}
 
-ORDERED (void, g_object_unref, (gpointer object), (object))
-ORDERED (void, g_bytes_unref, (GBytes *object), (object))
-ORDERED (gboolean, g_atomic_ref_count_dec, (gatomicrefcount *object), (object))
+void
+(g_object_unref) (gpointer object)
+{
+  order (object);
+  REAL (g_object_unref) (object);
+}
+
+void
+(g_bytes_unref) (GBytes *bytes)
+{
+  order (bytes);
+  REAL (g_bytes_unref) (bytes);
+}
+
+gboolean
+(g_atomic_ref_count_dec) (gatomicrefcount *count)
+{
+  order (count);
+  return REAL (g_atomic_ref_count_dec) (count);
+}
+
+/* What a task's thread did comes before what reads its result. */
+void
+(g_task_return_pointer) (GTask          *task,
+                         gpointer        result,
+                         GDestroyNotify  destroy)
+{
+  __tsan_release (task);
+  REAL (g_task_return_pointer) (task, result, destroy);
+}
+
+void
+(g_task_return_error) (GTask  *task,
+                       GError *error)
+{
+  __tsan_release (task);
+  REAL (g_task_return_error) (task, error);
+}
+
+gpointer
+(g_task_propagate_pointer) (GTask   *task,
+                            GError **error)
+{
+  gpointer result = REAL (g_task_propagate_pointer) (task, error);
+
+  __tsan_acquire (task);
+  return result;
+}

@@ -97,7 +97,7 @@ test_config_is_checked (void)
   g_assert_no_error (error);
   g_assert_cmpuint (good->n_stages, ==, 2);
   g_assert_cmpuint (good->num_classes, ==, 0);
-  g_assert_cmpint (good->schedule, ==, DIMR_SCHEDULE_LINEAR);
+  g_assert_cmpint (good->schedule, ==, DIMR_SCHEDULE_DISCRETE);
 }
 
 static void

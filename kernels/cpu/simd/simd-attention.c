@@ -159,8 +159,8 @@ attention (const CpuAttention *self, gsize image, gsize head, gsize token, gsize
 
   pack_keys (&h, q + d);
   pack_values (&h, q + 2 * d);
-#define ATTEND(rows) attend (rows, &h, q + (token + i) * 3 * d, y + (token + i) * d, d)
-  TILE_FOR_ROWS (i, n_tokens, ATTEND)
+#define ATTEND(i, rows) attend (rows, &h, q + (token + i) * 3 * d, y + (token + i) * d, d)
+  TILE_FOR_ROWS (n_tokens, ATTEND);
 }
 
 void

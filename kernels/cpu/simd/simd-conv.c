@@ -22,11 +22,11 @@ depthwise_strip (const guint kernel, const gboolean full, const CpuDepthwise *se
   for (guint i = 0; i < kernel; i++)
     {
       const gsize y = row + i - reach; /* wraps to something large above the top */
-      const float *w = weights + i * kernel * CPU_LANES;
-      const float *x = self->x + ((image * self->height + y) * width) * d + channel;
+      const float *w = weights + i * kernel * CPU_LANES, *x;
 
       if (y >= self->height)
         continue;
+      x = self->x + (image * self->height + y) * width * d + channel;
 #pragma GCC unroll 16
       for (guint c = 0; c < STRIP + kernel - 1; c++)
         {
@@ -102,11 +102,11 @@ image_pixel (const guint group, const CpuImageConv *self, gsize image, gsize row
   for (gsize tap = 0; tap < taps; tap++)
     {
       const gsize y = row + tap / self->kernel - reach, x = column + tap % self->kernel - reach;
-      const float *in = self->x + ((image * self->height + y) * self->width + x) * d;
-      const float *w = self->weights + (first * taps + tap) * padded;
+      const float *w = self->weights + (first * taps + tap) * padded, *in;
 
       if (y >= self->height || x >= self->width)
         continue;
+      in = self->x + ((image * self->height + y) * self->width + x) * d;
       for (gsize i = 0; i < whole; i += CPU_LANES)
         {
           vec v = vec_load (in + i);

@@ -6,19 +6,43 @@
  * cache, and a long sum is made of short ones, which rounds less. */
 #define K_BLOCK 512
 
-CPU_INLINE vec
-load_columns (const float *p, gsize columns)
+/* The last panel may stick out over the last column: its tile goes through memory.
+ * y[i, c] = tile[i, c] + base[i, c] */
+static __attribute__ ((noinline)) void
+store_part (const float *tile, gsize rows, gsize columns, const float *base, float *y, gsize n)
 {
-  return columns >= CPU_LANES ? vec_load (p) : vec_load_part (p, columns);
+  for (gsize i = 0; i < rows; i++)
+    for (gsize c = 0; c < columns; c++)
+      y[i * n + c] = tile[i * PANEL + c] + (base != NULL ? base[i * n + c] : 0.f);
 }
 
+/* One tile to y, which is [rows, n] from here on; @base likewise, or NULL. */
 CPU_INLINE void
-store_columns (float *p, vec v, gsize columns)
+store_tile (Tile tile, const guint rows, gsize columns, const float *base, float *y, gsize n)
 {
-  if (columns >= CPU_LANES)
-    vec_store (p, v);
-  else
-    vec_store_part (p, v, columns);
+  if (columns < PANEL)
+    {
+      float part[TILE_ROWS * PANEL];
+
+#pragma GCC unroll 16
+      for (guint i = 0; i < rows; i++)
+#pragma GCC unroll 2
+        for (guint v = 0; v < 2; v++)
+          vec_store (part + i * PANEL + v * CPU_LANES, tile[i][v]);
+      store_part (part, rows, columns, base, y, n);
+      return;
+    }
+#pragma GCC unroll 16
+  for (guint i = 0; i < rows; i++)
+#pragma GCC unroll 2
+    for (guint v = 0; v < 2; v++)
+      {
+        vec sum = tile[i][v];
+
+        if (base != NULL)
+          sum += vec_load (base + i * n + v * CPU_LANES);
+        vec_store (y + i * n + v * CPU_LANES, sum);
+      }
 }
 
 /* Every row of the tile is @bias, or zeros. */
@@ -63,39 +87,13 @@ CPU_INLINE void
 plain_tile (const guint rows, const TileKind kind, const CpuProduct *self, gsize row, gsize column,
             gsize first, gsize k, const guint8 *b)
 {
-  const gsize n = self->n, columns = n - column;
+  const gsize n = self->n, at = row * n + column;
   const float *base = first == 0 ? self->residual : self->y;
-  float *y = self->y + row * n + column;
   Tile tile;
 
   begin_tile (tile, rows, first == 0 ? self->bias + column : NULL);
   multiply_slices (tile, rows, kind, self, row, first, k, b);
-
-  if (base != NULL)
-    base += row * n + column;
-  if (columns >= PANEL)
-    {
-#pragma GCC unroll 16
-      for (guint i = 0; i < rows; i++)
-#pragma GCC unroll 2
-        for (guint v = 0; v < 2; v++)
-          {
-            if (base != NULL)
-              tile[i][v] += vec_load (base + i * n + v * CPU_LANES);
-            vec_store (y + i * n + v * CPU_LANES, tile[i][v]);
-          }
-      return;
-    }
-#pragma GCC unroll 16
-  for (guint i = 0; i < rows; i++)
-#pragma GCC unroll 2
-    for (guint v = 0; v < 2; v++)
-      if (columns > v * CPU_LANES)
-        {
-          if (base != NULL)
-            tile[i][v] += load_columns (base + i * n + v * CPU_LANES, columns - v * CPU_LANES);
-          store_columns (y + i * n + v * CPU_LANES, tile[i][v], columns - v * CPU_LANES);
-        }
+  store_tile (tile, rows, n - column, base != NULL ? base + at : NULL, self->y + at, n);
 }
 
 /* One tile of both products, and the gate. */
@@ -103,7 +101,6 @@ CPU_INLINE void
 gated_tile (const guint rows, const TileKind kind, const CpuProduct *self, gsize row, gsize column,
             const guint8 *b0, const guint8 *b1)
 {
-  const gsize n = self->n, columns = n - column;
   Tile tile, gate;
 
   begin_tile (gate, rows, self->bias + column);
@@ -114,9 +111,8 @@ gated_tile (const guint rows, const TileKind kind, const CpuProduct *self, gsize
   for (guint i = 0; i < rows; i++)
 #pragma GCC unroll 2
     for (guint v = 0; v < 2; v++)
-      if (columns > v * CPU_LANES)
-        store_columns (self->y + (row + i) * n + column + v * CPU_LANES, vec_geglu (gate[i][v], tile[i][v]),
-                       columns - v * CPU_LANES);
+      tile[i][v] = vec_geglu (gate[i][v], tile[i][v]);
+  store_tile (tile, rows, self->n - column, NULL, self->y + row * self->n + column, self->n);
 }
 
 CPU_INLINE void
@@ -135,13 +131,13 @@ product_range (const TileKind kind, const CpuProduct *self, gsize row, gsize n_r
           {
             const guint8 *b1 = (const guint8 *) self->weights1 + offset;
 
-#define GATED(rows) gated_tile (rows, kind, self, row + i, p * PANEL, b0, b1)
-            TILE_FOR_ROWS (i, n_rows, GATED)
+#define GATED(i, rows) gated_tile (rows, kind, self, row + i, p * PANEL, b0, b1)
+            TILE_FOR_ROWS (n_rows, GATED);
           }
         else
           {
-#define PLAIN(rows) plain_tile (rows, kind, self, row + i, p * PANEL, first, k, b0)
-            TILE_FOR_ROWS (i, n_rows, PLAIN)
+#define PLAIN(i, rows) plain_tile (rows, kind, self, row + i, p * PANEL, first, k, b0)
+            TILE_FOR_ROWS (n_rows, PLAIN);
           }
       }
 }

@@ -72,17 +72,16 @@ tile_multiply (Tile tile, const guint rows, const TileKind kind, gsize k, const 
     }
 }
 
-/* Runs @call (rows) for all rows of a range with constants: full tiles, then small ones, then
- * single rows. Three expansions a loop: one for every remainder took the compiler minutes. */
-#define TILE_FOR_ROWS(i, n_rows, call)                                                       \
-  do                                                                                         \
-    {                                                                                        \
-      gsize i = 0;                                                                           \
-      for (; i + TILE_ROWS <= (n_rows); i += TILE_ROWS)                                      \
-        call (TILE_ROWS);                                                                    \
-      for (; i + TILE_ROWS / 3 <= (n_rows) && TILE_ROWS / 3 > 1; i += TILE_ROWS / 3)         \
-        call (TILE_ROWS / 3);                                                                \
-      for (; i < (n_rows); i++)                                                              \
-        call (1);                                                                            \
-    }                                                                                        \
-  while (0);
+/* Runs @call (row, rows) for all of @n_rows with constant numbers of rows: full tiles, then small
+ * ones, then single rows. Three copies of the loop: one for every remainder took the compiler minutes. */
+#define TILE_SMALL_ROWS MAX (TILE_ROWS / 3, 2)
+#define TILE_FOR_ROWS(n_rows, call)                                                          \
+  G_STMT_START {                                                                             \
+    gsize row_ = 0;                                                                          \
+    for (; row_ + TILE_ROWS <= (n_rows); row_ += TILE_ROWS)                                  \
+      call (row_, TILE_ROWS);                                                                \
+    for (; row_ + TILE_SMALL_ROWS <= (n_rows); row_ += TILE_SMALL_ROWS)                      \
+      call (row_, TILE_SMALL_ROWS);                                                          \
+    for (; row_ < (n_rows); row_++)                                                          \
+      call (row_, 1);                                                                        \
+  } G_STMT_END

@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "op-case.h"
+
+#include "kernels/cpu/cpu-private.h"
+#include "op-reference.h"
+
+#include <math.h>
+#include <string.h>
+
+struct _OpCase
+{
+  DimrGraph *graph;
+  GRand *rand;
+  GHashTable *values;  /* leaf id → double* */
+};
+
+OpCase *
+op_case_new (void)
+{
+  OpCase *self = g_new0 (OpCase, 1);
+
+  self->graph = dimr_graph_new ();
+  self->rand = g_rand_new_with_seed (1);
+  self->values = g_hash_table_new_full (NULL, NULL, NULL, g_free);
+  return self;
+}
+
+void
+op_case_free (OpCase *self)
+{
+  dimr_graph_unref (self->graph);
+  g_rand_free (self->rand);
+  g_hash_table_unref (self->values);
+  g_free (self);
+}
+
+DimrGraph *
+op_case_graph (OpCase *self)
+{
+  return self->graph;
+}
+
+static double
+normal (GRand *rand)
+{
+  const double radius = sqrt (-2 * log (1 - g_rand_double (rand)));
+  return radius * cos (2 * G_PI * g_rand_double (rand));
+}
+
+static void
+fill (OpCase     *self,
+      DimrNodeId  id,
+      double      mean,
+      double      scale)
+{
+  const gsize n = dimr_shape_n_elements (&dimr_graph_peek_node (self->graph, id)->shape);
+  double *values = g_new (double, n);
+
+  for (gsize i = 0; i < n; i++)
+    values[i] = (double) (float) (mean + scale * normal (self->rand));
+  g_hash_table_insert (self->values, GUINT_TO_POINTER (id), values);
+}
+
+DimrNodeId
+op_case_input (OpCase    *self,
+               DimrShape  shape,
+               double     mean,
+               double     scale)
+{
+  g_autofree char *name = g_strdup_printf ("input%u", dimr_graph_get_n_nodes (self->graph));
+  DimrNodeId id = dimr_graph_add_input (self->graph, name, DIMR_DTYPE_F32, shape);
+
+  fill (self, id, mean, scale);
+  return id;
+}
+
+DimrNodeId
+op_case_param (OpCase    *self,
+               DimrShape  shape,
+               double     mean,
+               double     scale)
+{
+  g_autofree char *name = g_strdup_printf ("param%u", dimr_graph_get_n_nodes (self->graph));
+  DimrNodeId id = dimr_graph_add_param (self->graph, name, shape);
+
+  fill (self, id, mean, scale);
+  return id;
+}
+
+DimrNodeId
+op_case_indices (OpCase *self,
+                 gint64  n,
+                 guint   limit)
+{
+  DimrNodeId id = dimr_graph_add_input (self->graph, "indices", DIMR_DTYPE_I32, DIMR_SHAPE (n));
+  double *values = g_new (double, n);
+
+  for (gint64 i = 0; i < n; i++)
+    values[i] = g_rand_int_range (self->rand, 0, (gint32) limit);
+  values[0] = limit - 1;
+  g_hash_table_insert (self->values, GUINT_TO_POINTER (id), values);
+  return id;
+}
+
+/* Parameters at addresses that are no multiple of four, as files may have them. */
+static DimrWeights *
+make_weights (OpCase *self)
+{
+  GHashTable *tensors = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, (GDestroyNotify) dimr_tensor_unref);
+
+  for (guint id = 0; id < dimr_graph_get_n_nodes (self->graph); id++)
+    {
+      const DimrNode *node = dimr_graph_peek_node (self->graph, id);
+      const gsize n = dimr_shape_n_elements (&node->shape);
+      const double *values = g_hash_table_lookup (self->values, GUINT_TO_POINTER (id));
+      g_autoptr (GBytes) bytes = NULL;
+      guint8 *data;
+
+      if (node->op != DIMR_OP_PARAM)
+        continue;
+      data = g_malloc (n * 4 + 1);
+      for (gsize i = 0; i < n; i++)
+        {
+          float f = (float) values[i];
+          memcpy (data + 1 + 4 * i, &f, 4);
+        }
+      bytes = g_bytes_new_take (data, n * 4 + 1);
+      g_hash_table_insert (tensors, g_strdup (node->name),
+                           dimr_tensor_new_for_bytes (DIMR_DTYPE_F32, &node->shape, bytes, 1, NULL));
+    }
+  return dimr_weights_new_for_tensors (tensors);
+}
+
+/* Values of every node up to @output, by id. */
+static GPtrArray *
+compute_reference (OpCase        *self,
+                   DimrNodeId     output,
+                   DimrPrecision  precision)
+{
+  GPtrArray *all = g_ptr_array_new_with_free_func (g_free);
+
+  for (guint id = 0; id <= output; id++)
+    {
+      const DimrNode *node = dimr_graph_peek_node (self->graph, id);
+      const gsize n = dimr_shape_n_elements (&node->shape);
+      const double *leaf = g_hash_table_lookup (self->values, GUINT_TO_POINTER (id));
+      g_autofree const double **inputs = g_new0 (const double *, MAX (node->n_inputs, 1));
+
+      for (guint i = 0; i < node->n_inputs; i++)
+        if (node->inputs[i] != DIMR_NODE_NONE)
+          inputs[i] = g_ptr_array_index (all, node->inputs[i]);
+      if (leaf != NULL || node->op == DIMR_OP_RESHAPE)
+        g_ptr_array_add (all, g_memdup2 (leaf != NULL ? leaf : inputs[0], n * sizeof (double)));
+      else
+        g_ptr_array_add (all, op_reference (self->graph, node, inputs, precision));
+    }
+  return all;
+}
+
+static void
+write_inputs (OpCase      *self,
+              DimrPlan    *plan,
+              DimrProgram *program)
+{
+  for (guint id = 0; id < dimr_graph_get_n_nodes (self->graph); id++)
+    {
+      const DimrNode *node = dimr_graph_peek_node (self->graph, id);
+      const gsize n = dimr_shape_n_elements (&node->shape);
+      const double *values = g_hash_table_lookup (self->values, GUINT_TO_POINTER (id));
+      g_autofree gint32 *words = NULL;
+
+      if (node->op != DIMR_OP_INPUT)
+        continue;
+      words = g_new (gint32, n);
+      for (gsize i = 0; i < n; i++)
+        if (node->dtype == DIMR_DTYPE_I32)
+          words[i] = (gint32) values[i];
+        else
+          {
+            float f = (float) values[i];
+            memcpy (&words[i], &f, 4);
+          }
+      dimr_program_write (program, dimr_plan_get_input (plan, node->name), words, n * 4);
+    }
+}
+
+static void
+check_inputs (OpCase      *self,
+              DimrPlan    *plan,
+              DimrProgram *program)
+{
+  for (guint id = 0; id < dimr_graph_get_n_nodes (self->graph); id++)
+    {
+      const DimrNode *node = dimr_graph_peek_node (self->graph, id);
+      const gsize n = dimr_shape_n_elements (&node->shape);
+      const double *values = g_hash_table_lookup (self->values, GUINT_TO_POINTER (id));
+      g_autofree float *read = g_new (float, n);
+
+      if (node->op != DIMR_OP_INPUT)
+        continue;
+      dimr_program_read (program, dimr_plan_get_input (plan, node->name), read, n);
+      for (gsize i = 0; i < n; i++)
+        g_assert_cmpfloat (read[i], ==, (float) values[i]);
+    }
+}
+
+/* Bytes of the arena that belong to no node and to no workspace are as they were: all ones. */
+static void
+check_gaps (DimrPlan    *plan,
+            DimrProgram *program)
+{
+  DimrGraph *graph = dimr_plan_peek_graph (plan);
+  gsize size, workspace_size, workspace = dimr_plan_get_workspace (plan, &workspace_size), n_gaps = 0;
+  const guint8 *arena = cpu_program_peek_arena (CPU_PROGRAM (program), &size);
+  g_autofree guint8 *owned = g_malloc0 (size);
+
+  memset (owned + workspace, 1, workspace_size);
+  for (guint id = 0; id < dimr_graph_get_n_nodes (graph); id++)
+    {
+      const DimrNode *node = dimr_graph_peek_node (graph, id);
+      const gsize offset = dimr_plan_get_offset (plan, id);
+
+      if (offset != DIMR_OFFSET_NONE)
+        memset (owned + offset, 1, dimr_shape_n_elements (&node->shape) * dimr_dtype_size (node->dtype));
+    }
+  for (gsize i = 0; i < size; i++)
+    if (!owned[i])
+      {
+        g_assert_cmphex (arena[i], ==, 0xff);
+        n_gaps++;
+      }
+  g_assert_cmpuint (n_gaps, >=, 64);
+}
+
+static void
+check_values (const float  *y,
+              const double *expected,
+              gsize         n,
+              double        bound)
+{
+  double error = 0, norm = 0;
+
+  for (gsize i = 0; i < n; i++)
+    {
+      g_assert_true (isfinite (y[i]));
+      error += ((double) y[i] - expected[i]) * ((double) y[i] - expected[i]);
+      norm += expected[i] * expected[i];
+    }
+  g_assert_cmpfloat (norm, >, 0);
+  g_assert_cmpfloat (error, <=, bound * norm);
+}
+
+/* One device, one precision (transfer full): the output's values. */
+static float *
+compute (OpCase         *self,
+         DimrNodeId      output,
+         DimrWeights    *weights,
+         const CpuSimd  *simd,
+         guint           n_threads,
+         DimrPrecision   precision)
+{
+  const gsize n = dimr_shape_n_elements (&dimr_graph_peek_node (self->graph, output)->shape);
+  g_autoptr (DimrDevice) device = cpu_device_new (n_threads, simd);
+  g_autoptr (DimrProgram) program = NULL;
+  g_autoptr (DimrPlan) plan = NULL;
+  g_autoptr (GError) error = NULL;
+  g_autofree float *again = g_new (float, n);
+  float *y = g_new (float, n);
+
+  plan = dimr_plan_new (self->graph, &output, 1, device, precision, &error);
+  g_assert_no_error (error);
+  program = dimr_device_compile (device, plan, weights, NULL, &error);
+  g_assert_no_error (error);
+  write_inputs (self, plan, program);
+  for (guint run = 0; run < 2; run++)
+    {
+      dimr_program_run (program, NULL, &error);
+      g_assert_no_error (error);
+      dimr_program_read (program, dimr_plan_get_output (plan, 0), run == 0 ? y : again, n);
+    }
+  g_assert_cmpmem (y, n * sizeof *y, again, n * sizeof *again);
+  check_inputs (self, plan, program);
+  check_gaps (plan, program);
+  return y;
+}
+
+void
+op_case_check (OpCase     *self,
+               DimrNodeId  output,
+               double      bound)
+{
+  static const DimrPrecision precisions[] = { DIMR_PRECISION_F32, DIMR_PRECISION_BF16 };
+  const gsize n = dimr_shape_n_elements (&dimr_graph_peek_node (self->graph, output)->shape);
+  g_autoptr (DimrWeights) weights = NULL;
+  g_autoptr (GError) error = NULL;
+
+  dimr_graph_finish (self->graph, &error);
+  g_assert_no_error (error);
+  weights = make_weights (self);
+
+  for (guint p = 0; p < G_N_ELEMENTS (precisions); p++)
+    {
+      g_autoptr (GPtrArray) expected = compute_reference (self, output, precisions[p]);
+
+      for (const CpuSimd * const *simd = cpu_simd_list (); *simd != NULL; simd++)
+        {
+          g_autofree float *one = compute (self, output, weights, *simd, 1, precisions[p]);
+          g_autofree float *three = compute (self, output, weights, *simd, 3, precisions[p]);
+
+          check_values (one, g_ptr_array_index (expected, output), n,
+                        precisions[p] == DIMR_PRECISION_BF16 && bound > OP_EXACT ? MAX (bound, OP_BF16) : bound);
+          g_assert_cmpmem (one, n * sizeof *one, three, n * sizeof *three);
+        }
+    }
+}

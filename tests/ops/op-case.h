@@ -1,0 +1,50 @@
+/* op-case.h — a small graph with random leaves, computed by the CPU backend and by op-reference
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#pragma once
+
+#include "core/graph/dimr-graph.h"
+
+G_BEGIN_DECLS
+
+typedef struct _OpCase OpCase;
+
+OpCase      *op_case_new      (void);
+void         op_case_free     (OpCase        *self);
+DimrGraph   *op_case_graph    (OpCase        *self);
+/* Leaves of normal random numbers times @scale, or plus @mean. */
+DimrNodeId   op_case_input    (OpCase        *self,
+                               DimrShape      shape,
+                               double         mean,
+                               double         scale);
+DimrNodeId   op_case_param    (OpCase        *self,
+                               DimrShape      shape,
+                               double         mean,
+                               double         scale);
+/* [n] of I32 below @limit. */
+DimrNodeId   op_case_indices  (OpCase        *self,
+                               gint64         n,
+                               guint          limit);
+
+/* Computes @output with each instruction set that this processor has, with one and three threads
+ * and in both precisions, and checks that
+ * - it is what op-reference says, up to ‖error‖² ≤ @bound · ‖reference‖² (in bfloat16 OP_BF16, unless exact),
+ * - one and three threads, and a second run, give the same bytes,
+ * - the inputs and every byte of the arena that belongs to nothing are left alone,
+ * - nothing is read before it is written (the arena begins as NaN). */
+void         op_case_check    (OpCase        *self,
+                               DimrNodeId     output,
+                               double         bound);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (OpCase, op_case_free)
+
+/* The usual bounds: sums of floats, and functions of them. */
+#define OP_EXACT 0.
+#define OP_F32 1e-12
+/* A number close to the middle of two bfloat16 may be rounded to the other one than in double,
+ * where it comes out of an earlier op: one in 40,000 is then off by 1/256. Not rounding at all
+ * would be 2e-6. */
+#define OP_BF16 2e-7
+
+G_END_DECLS

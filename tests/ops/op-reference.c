@@ -1,0 +1,405 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "op-reference.h"
+
+#include <math.h>
+
+typedef struct
+{
+  const DimrGraph *graph;
+  const DimrNode *node;
+  const double * const *in;
+  gboolean bf16;
+  double *y;
+} Op;
+
+static const gint64 *
+dims (const Op *op,
+      guint     slot)
+{
+  return dimr_graph_peek_node (op->graph, op->node->inputs[slot])->shape.dims;
+}
+
+static gint64
+last_dim (const DimrShape *shape)
+{
+  return shape->dims[shape->n_dims - 1];
+}
+
+static gint64
+channels (const Op *op,
+          guint     slot)
+{
+  return last_dim (&dimr_graph_peek_node (op->graph, op->node->inputs[slot])->shape);
+}
+
+static gint64
+n_rows (const Op *op)
+{
+  return (gint64) dimr_shape_n_elements (&op->node->shape) / last_dim (&op->node->shape);
+}
+
+static double
+gelu (double x)
+{
+  return .5 * x * (1 + erf (x / sqrt (2)));
+}
+
+/* An operand of a product. */
+static double
+operand (const Op *op,
+         double    value)
+{
+  return op->bf16 ? (double) dimr_bf16_to_f32 (dimr_f32_to_bf16 ((float) value)) : value;
+}
+
+static void
+slice_tokens (const Op *op)
+{
+  const gint64 *x = dims (op, 0), *y = op->node->shape.dims;
+
+  for (gint64 b = 0; b < y[0]; b++)
+    for (gint64 n = 0; n < y[1]; n++)
+      for (gint64 d = 0; d < y[2]; d++)
+        op->y[(b * y[1] + n) * y[2] + d] = op->in[0][(b * x[1] + op->node->attrs.start + n) * y[2] + d];
+}
+
+/* Element @c of row @r of the inputs [first, n) side by side. */
+static double
+side_by_side (const Op *op,
+              guint     first,
+              gint64    r,
+              gint64    c)
+{
+  guint slot = first;
+
+  while (c >= channels (op, slot))
+    c -= channels (op, slot++);
+  return op->in[slot][r * channels (op, slot) + c];
+}
+
+static void
+concat (const Op *op)
+{
+  const gint64 d = last_dim (&op->node->shape);
+
+  for (gint64 r = 0; r < n_rows (op); r++)
+    for (gint64 c = 0; c < d; c++)
+      op->y[r * d + c] = side_by_side (op, 0, r, c);
+}
+
+static void
+elementwise (const Op *op)
+{
+  for (gsize i = 0; i < dimr_shape_n_elements (&op->node->shape); i++)
+    op->y[i] = op->node->op == DIMR_OP_ADD ? op->in[0][i] + op->in[1][i] : gelu (op->in[0][i]) * op->in[1][i];
+}
+
+static void
+average_pool (const Op *op)
+{
+  const gint64 *x = dims (op, 0), *y = op->node->shape.dims, f = op->node->attrs.factor;
+
+  for (gint64 i = 0; i < y[0] * y[1]; i++)
+    for (gint64 h = 0; h < y[2]; h++)
+      for (gint64 w = 0; w < y[3]; w++)
+        {
+          double sum = 0;
+
+          for (gint64 dy = 0; dy < f; dy++)
+            for (gint64 dx = 0; dx < f; dx++)
+              sum += op->in[0][(i * x[2] + h * f + dy) * x[3] + w * f + dx];
+          op->y[(i * y[2] + h) * y[3] + w] = sum / (double) (f * f);
+        }
+}
+
+static void
+patchify (const Op *op)
+{
+  const gint64 *x = dims (op, 0), *w = dims (op, 1), *y = op->node->shape.dims, k = w[2];
+
+  for (gint64 b = 0; b < y[0]; b++)
+    for (gint64 h = 0; h < y[1]; h++)
+      for (gint64 v = 0; v < y[2]; v++)
+        for (gint64 d = 0; d < y[3]; d++)
+          {
+            double sum = op->in[2] != NULL ? op->in[2][d] : 0;
+
+            for (gint64 c = 0; c < x[1]; c++)
+              for (gint64 i = 0; i < k; i++)
+                for (gint64 j = 0; j < k; j++)
+                  sum += op->in[0][((b * x[1] + c) * x[2] + h * k + i) * x[3] + v * k + j] *
+                         op->in[1][((d * x[1] + c) * k + i) * k + j];
+            op->y[((b * y[1] + h) * y[2] + v) * y[3] + d] = sum;
+          }
+}
+
+static void
+add_position (const Op *op)
+{
+  const gint64 *y = op->node->shape.dims;
+
+  for (gint64 b = 0; b < y[0]; b++)
+    for (gint64 h = 0; h < y[1]; h++)
+      for (gint64 w = 0; w < y[2]; w++)
+        for (gint64 d = 0; d < y[3]; d++)
+          {
+            const gint64 at = ((b * y[1] + h) * y[2] + w) * y[3] + d;
+            op->y[at] = op->in[0][at] + op->in[1][(h * op->node->attrs.width + w) * y[3] + d];
+          }
+}
+
+static void
+embedding (const Op *op)
+{
+  const gint64 *y = op->node->shape.dims;
+
+  for (gint64 b = 0; b < y[0]; b++)
+    for (gint64 d = 0; d < y[1]; d++)
+      op->y[b * y[1] + d] = op->in[0][(gint64) op->in[1][b] * y[1] + d];
+}
+
+static void
+prepend_token (const Op *op)
+{
+  const gint64 *y = op->node->shape.dims;
+
+  for (gint64 b = 0; b < y[0]; b++)
+    for (gint64 n = 0; n < y[1]; n++)
+      for (gint64 d = 0; d < y[2]; d++)
+        op->y[(b * y[1] + n) * y[2] + d] = n == 0 ? op->in[1][b * y[2] + d]
+                                                  : op->in[0][(b * (y[1] - 1) + n - 1) * y[2] + d];
+}
+
+static void
+time_param (const Op *op)
+{
+  const gint64 *y = op->node->shape.dims;
+
+  for (gint64 t = 0; t < y[0]; t++)
+    for (gint64 d = 0; d < y[1]; d++)
+      {
+        const double s = 1 / (1 + exp (-(op->in[0][t] / 4 * (1 + op->in[3][d]) + op->in[4][d])));
+        op->y[t * y[1] + d] = op->in[2][d] + s * (op->in[1][d] - op->in[2][d]);
+      }
+}
+
+/* Row of a [T, D] tensor in @slot that belongs to row @r of the output. */
+static gint64
+time_row (const Op *op,
+          guint     slot,
+          gint64    r)
+{
+  return r / (n_rows (op) / dims (op, slot)[0]);
+}
+
+static void
+rms_norm (const Op *op)
+{
+  const gint64 d = last_dim (&op->node->shape);
+
+  for (gint64 r = 0; r < n_rows (op); r++)
+    {
+      double sum = 0;
+
+      for (gint64 c = 0; c < d; c++)
+        sum += op->in[0][r * d + c] * op->in[0][r * d + c];
+      for (gint64 c = 0; c < d; c++)
+        op->y[r * d + c] = op->in[1][time_row (op, 1, r) * d + c] * op->in[0][r * d + c] /
+                           (sqrt (sum) / sqrt ((double) d) + op->node->attrs.eps);
+    }
+}
+
+static void
+layer_norm (const Op *op)
+{
+  const gint64 d = last_dim (&op->node->shape);
+
+  for (gint64 r = 0; r < n_rows (op); r++)
+    {
+      double mean = 0, variance = 0;
+
+      for (gint64 c = 0; c < d; c++)
+        mean += side_by_side (op, 2, r, c) / (double) d;
+      for (gint64 c = 0; c < d; c++)
+        variance += pow (side_by_side (op, 2, r, c) - mean, 2) / (double) d;
+      for (gint64 c = 0; c < d; c++)
+        op->y[r * d + c] = op->in[0][time_row (op, 0, r) * d + c] * (side_by_side (op, 2, r, c) - mean) /
+                             sqrt (variance + op->node->attrs.eps) + op->in[1][time_row (op, 1, r) * d + c];
+    }
+}
+
+static void
+linear (const Op *op)
+{
+  const gint64 n = last_dim (&op->node->shape), k = dims (op, 0)[1];
+
+  for (gint64 r = 0; r < n_rows (op); r++)
+    for (gint64 c = 0; c < n; c++)
+      {
+        double sum = op->in[1] != NULL ? op->in[1][c] : 0;
+        guint slot = 3;
+
+        for (gint64 i = 0, first = 0; i < k; i++)
+          {
+            if (i - first == channels (op, slot))
+              first += channels (op, slot++);
+            sum += operand (op, op->in[slot][r * channels (op, slot) + i - first]) * operand (op, op->in[0][c * k + i]);
+          }
+        op->y[r * n + c] = sum + (op->in[2] != NULL ? op->in[2][r * n + c] : 0);
+      }
+}
+
+static void
+linear_geglu (const Op *op)
+{
+  const gint64 n = last_dim (&op->node->shape), k = dims (op, 0)[1];
+
+  for (gint64 r = 0; r < n_rows (op); r++)
+    for (gint64 c = 0; c < n; c++)
+      {
+        double a = op->in[1][c], b = op->in[3][c];
+
+        for (gint64 i = 0; i < k; i++)
+          {
+            a += operand (op, op->in[4][r * k + i]) * operand (op, op->in[0][c * k + i]);
+            b += operand (op, op->in[4][r * k + i]) * operand (op, op->in[2][c * k + i]);
+          }
+        op->y[r * n + c] = gelu (a) * b;
+      }
+}
+
+static void
+attention (const Op *op)
+{
+  const gint64 *y = op->node->shape.dims, n = y[1], d = y[2], hd = d / op->node->attrs.n_heads;
+  g_autofree double *p = g_new (double, n);
+
+  for (gint64 b = 0; b < y[0]; b++)
+    for (gint64 first = 0; first < d; first += hd)
+      for (gint64 i = 0; i < n; i++)
+        {
+          const double *qkv = op->in[0] + b * n * 3 * d + first;
+          double sum = 0, top = -INFINITY;
+
+          for (gint64 j = 0; j < n; j++)
+            {
+              p[j] = 0;
+              for (gint64 c = 0; c < hd; c++)
+                p[j] += qkv[i * 3 * d + c] * qkv[j * 3 * d + d + c] / sqrt ((double) hd);
+              top = MAX (top, p[j]);
+            }
+          for (gint64 j = 0; j < n; j++)
+            sum += p[j] = exp (p[j] - top);
+          for (gint64 c = 0; c < hd; c++)
+            {
+              double out = 0;
+
+              for (gint64 j = 0; j < n; j++)
+                out += p[j] / sum * qkv[j * 3 * d + 2 * d + c];
+              op->y[(b * n + i) * d + first + c] = out;
+            }
+        }
+}
+
+/* x[b, h, v, d] with zeros around it. */
+static double
+padded (const Op *op,
+        gint64    b,
+        gint64    h,
+        gint64    v,
+        gint64    d)
+{
+  const gint64 *x = dims (op, 0);
+
+  if (h < 0 || v < 0 || h >= x[1] || v >= x[2])
+    return 0;
+  return op->in[0][((b * x[1] + h) * x[2] + v) * x[3] + d];
+}
+
+static void
+depthwise_conv (const Op *op)
+{
+  const gint64 *y = op->node->shape.dims, k = dims (op, 1)[2];
+
+  for (gint64 b = 0; b < y[0]; b++)
+    for (gint64 h = 0; h < y[1]; h++)
+      for (gint64 v = 0; v < y[2]; v++)
+        for (gint64 d = 0; d < y[3]; d++)
+          {
+            const gint64 at = ((b * y[1] + h) * y[2] + v) * y[3] + d;
+            double sum = op->in[2] != NULL ? op->in[2][d] : 0;
+
+            for (gint64 i = 0; i < k; i++)
+              for (gint64 j = 0; j < k; j++)
+                sum += padded (op, b, h + i - k / 2, v + j - k / 2, d) * op->in[1][(d * k + i) * k + j];
+            op->y[at] = sum + (op->in[3] != NULL ? op->in[3][at] : 0);
+          }
+}
+
+static void
+pixel_shuffle (const Op *op)
+{
+  const gint64 *x = dims (op, 0), *y = op->node->shape.dims, f = op->node->attrs.factor;
+
+  for (gint64 b = 0; b < y[0]; b++)
+    for (gint64 h = 0; h < y[1]; h++)
+      for (gint64 v = 0; v < y[2]; v++)
+        for (gint64 d = 0; d < y[3]; d++)
+          op->y[((b * y[1] + h) * y[2] + v) * y[3] + d] =
+            op->in[0][((b * x[1] + h / f) * x[2] + v / f) * x[3] + ((h % f) * f + v % f) * y[3] + d];
+}
+
+static void
+conv_to_image (const Op *op)
+{
+  const gint64 *x = dims (op, 0), *y = op->node->shape.dims, k = dims (op, 1)[2];
+
+  for (gint64 b = 0; b < y[0]; b++)
+    for (gint64 c = 0; c < y[1]; c++)
+      for (gint64 h = 0; h < y[2]; h++)
+        for (gint64 v = 0; v < y[3]; v++)
+          {
+            double sum = op->in[2] != NULL ? op->in[2][c] : 0;
+
+            for (gint64 d = 0; d < x[3]; d++)
+              for (gint64 i = 0; i < k; i++)
+                for (gint64 j = 0; j < k; j++)
+                  sum += padded (op, b, h + i - k / 2, v + j - k / 2, d) * op->in[1][((c * x[3] + d) * k + i) * k + j];
+            op->y[((b * y[1] + c) * y[2] + h) * y[3] + v] = sum;
+          }
+}
+
+static void (* const run[DIMR_N_OPS]) (const Op *op) = {
+  [DIMR_OP_SLICE_TOKENS] = slice_tokens,
+  [DIMR_OP_CONCAT] = concat,
+  [DIMR_OP_ADD] = elementwise,
+  [DIMR_OP_AVERAGE_POOL] = average_pool,
+  [DIMR_OP_PATCHIFY] = patchify,
+  [DIMR_OP_ADD_POSITION] = add_position,
+  [DIMR_OP_EMBEDDING] = embedding,
+  [DIMR_OP_PREPEND_TOKEN] = prepend_token,
+  [DIMR_OP_TIME_PARAM] = time_param,
+  [DIMR_OP_RMS_NORM] = rms_norm,
+  [DIMR_OP_LAYER_NORM] = layer_norm,
+  [DIMR_OP_LINEAR] = linear,
+  [DIMR_OP_ATTENTION] = attention,
+  [DIMR_OP_GEGLU] = elementwise,
+  [DIMR_OP_LINEAR_GEGLU] = linear_geglu,
+  [DIMR_OP_DEPTHWISE_CONV] = depthwise_conv,
+  [DIMR_OP_PIXEL_SHUFFLE] = pixel_shuffle,
+  [DIMR_OP_CONV_TO_IMAGE] = conv_to_image,
+};
+
+double *
+op_reference (const DimrGraph      *graph,
+              const DimrNode       *node,
+              const double * const *inputs,
+              DimrPrecision         precision)
+{
+  Op op = { graph, node, inputs, precision == DIMR_PRECISION_BF16, NULL };
+
+  op.y = g_new (double, dimr_shape_n_elements (&node->shape));
+  g_assert_nonnull (run[node->op]);
+  run[node->op] (&op);
+  return op.y;
+}
