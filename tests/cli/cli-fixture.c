@@ -16,11 +16,14 @@ spawn (const char         *words,
        GSubprocessFlags    flags)
 {
   g_autoptr (GSubprocessLauncher) launcher = g_subprocess_launcher_new (flags);
-  g_autofree char *line = g_strconcat (DIMR_PROGRAM " ", words, NULL);
+  /* Words are parted by spaces; the program's own path may have some. */
+  g_autofree char *line = g_strconcat ("dimr ", words, NULL);
   g_auto (GStrv) argv = g_strsplit (g_strchomp (line), " ", -1);
   g_autoptr (GError) error = NULL;
   GSubprocess *process;
 
+  g_free (argv[0]);
+  argv[0] = g_strdup (DIMR_PROGRAM);
   g_subprocess_launcher_setenv (launcher, "DIMR_DATA_DIR", SOURCE_DATA_DIR, TRUE);
   process = g_subprocess_launcher_spawnv (launcher, (const char *const *) argv, &error);
   g_assert_no_error (error);

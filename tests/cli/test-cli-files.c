@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli-fixture.h"
 
+#include <glib/gstdio.h>
+
 #include "core/weights/dimr-safetensors-writer.h"
 
 #include <math.h>
 #include <string.h>
 
-#define REFERENCE TEST_DATA_DIR "/reference/"
+/* Relative, since the words of a command line are parted by spaces: main() goes to the data's folder. */
+#define REFERENCE "reference/"
 
 static DimrWeights *
 open_weights (const char *path)
@@ -189,6 +192,7 @@ main (int    argc,
       char **argv)
 {
   g_test_init (&argc, &argv, NULL);
+  g_assert_cmpint (g_chdir (TEST_DATA_DIR), ==, 0);
   g_test_add_func ("/cli/convert/keeps-every-tensor", test_convert_keeps_every_tensor);
   g_test_add_func ("/cli/convert/refuses-what-is-no-checkpoint", test_convert_refuses_what_is_no_checkpoint);
   g_test_add_func ("/cli/forward/gives-the-reference-numbers", test_forward_gives_the_reference_numbers);
