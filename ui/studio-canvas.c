@@ -38,11 +38,13 @@ struct _StudioCanvas
   guint selected;
   gboolean solo;
   gboolean smooth;
+  guint resized; /* idle that tells about another size */
 };
 
 enum
 {
-  PROP_SELECTED = 1,
+  PROP_SCALE = 1,
+  PROP_SELECTED,
   PROP_SOLO,
   PROP_SMOOTH,
   N_PROPS
@@ -342,6 +344,29 @@ studio_canvas_measure (GtkWidget      *widget,
   *natural = orientation == GTK_ORIENTATION_HORIZONTAL ? 320 : 320;
 }
 
+static gboolean
+on_resized (gpointer user_data)
+{
+  StudioCanvas *self = user_data;
+
+  self->resized = 0;
+  g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_SCALE]);
+  return G_SOURCE_REMOVE;
+}
+
+static void
+studio_canvas_size_allocate (GtkWidget *widget,
+                             int        width,
+                             int        height,
+                             int        baseline)
+{
+  StudioCanvas *self = STUDIO_CANVAS (widget);
+
+  /* Not now: who hears of it may want to be laid out anew. */
+  if (!self->resized)
+    self->resized = g_idle_add (on_resized, self);
+}
+
 static void
 on_viewport_changed (StudioCanvas *self)
 {
@@ -353,6 +378,7 @@ studio_canvas_dispose (GObject *object)
 {
   StudioCanvas *self = STUDIO_CANVAS (object);
 
+  g_clear_handle_id (&self->resized, g_source_remove);
   g_ptr_array_set_size (self->cells, 0);
   G_OBJECT_CLASS (studio_canvas_parent_class)->dispose (object);
 }
@@ -377,6 +403,9 @@ studio_canvas_get_property (GObject    *object,
 
   switch (prop_id)
     {
+    case PROP_SCALE:
+      g_value_set_double (value, studio_canvas_get_scale (self));
+      break;
     case PROP_SELECTED:
       g_value_set_uint (value, self->selected);
       break;
@@ -428,7 +457,10 @@ studio_canvas_class_init (StudioCanvasClass *klass)
   object_class->set_property = studio_canvas_set_property;
   widget_class->snapshot = studio_canvas_snapshot;
   widget_class->measure = studio_canvas_measure;
+  widget_class->size_allocate = studio_canvas_size_allocate;
 
+  properties[PROP_SCALE] = g_param_spec_double ("scale", NULL, NULL, 0, G_MAXDOUBLE, 0,
+                                                G_PARAM_READABLE | G_PARAM_STATIC_STRINGS);
   properties[PROP_SELECTED] = g_param_spec_uint ("selected", NULL, NULL, 0, G_MAXUINT, 0, flags);
   properties[PROP_SOLO] = g_param_spec_boolean ("solo", NULL, NULL, FALSE, flags);
   properties[PROP_SMOOTH] = g_param_spec_boolean ("smooth", NULL, NULL, FALSE, flags);

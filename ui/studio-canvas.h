@@ -21,7 +21,8 @@ G_BEGIN_DECLS
 #define STUDIO_TYPE_CANVAS (studio_canvas_get_type ())
 G_DECLARE_FINAL_TYPE (StudioCanvas, studio_canvas, STUDIO, CANVAS, GtkWidget)
 
-/* Properties that notify: "selected" (guint), "solo" (the selected picture alone), "smooth". */
+/* Properties that notify: "selected" (guint), "solo" (the selected picture alone), "smooth",
+ * "scale" (with another size only; the viewport tells of zooming). */
 GtkWidget      *studio_canvas_new            (void);
 StudioViewport *studio_canvas_get_viewport   (StudioCanvas   *self);   /* transfer none */
 /* Empties the canvas and makes room for @n pictures of one size. */

@@ -559,7 +559,6 @@ studio_controls_show_job (StudioControls *self,
 
       /* Translators: the step that the run has reached, and how many there are. */
       text = n_steps ? g_strdup_printf (_("Stop · %u of %u"), step, n_steps) : g_strdup (_("Stop"));
-      gtk_actionable_set_action_name (GTK_ACTIONABLE (self->button), "win.stop");
       gtk_widget_remove_css_class (GTK_WIDGET (self->button), "suggested-action");
       gtk_widget_set_tooltip_text (GTK_WIDGET (self->button), _("Stop this run (Shift+X)"));
       name_widget (self->button, _("Stop"), _("Stops the run within one step and keeps the pictures that are finished"));
@@ -567,7 +566,6 @@ studio_controls_show_job (StudioControls *self,
   else
     {
       text = g_strdup (_("_Generate"));
-      gtk_actionable_set_action_name (GTK_ACTIONABLE (self->button), "win.generate");
       gtk_widget_add_css_class (GTK_WIDGET (self->button), "suggested-action");
       gtk_widget_set_tooltip_text (GTK_WIDGET (self->button), _("Make the pictures (Ctrl+Enter)"));
       name_widget (self->button, _("Generate"), _("Makes pictures with these settings"));

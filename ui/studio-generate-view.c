@@ -391,6 +391,7 @@ studio_generate_view_init (StudioGenerateView *self)
   name_widget (self->smooth_button, _("Smooth enlarged pictures"));
   g_signal_connect_object (self->canvas, "notify::selected", G_CALLBACK (focus_changed), self, G_CONNECT_SWAPPED);
   g_signal_connect_object (self->canvas, "notify::solo", G_CALLBACK (focus_changed), self, G_CONNECT_SWAPPED);
+  g_signal_connect_object (self->canvas, "notify::scale", G_CALLBACK (update_zoom), self, G_CONNECT_SWAPPED);
   g_signal_connect_object (self->canvas, "notify::smooth", G_CALLBACK (update_zoom), self, G_CONNECT_SWAPPED);
   g_signal_connect_object (studio_canvas_get_viewport (self->canvas), "changed", G_CALLBACK (update_zoom), self, G_CONNECT_SWAPPED);
   g_signal_connect_object (self->filmstrip, "notify::selected", G_CALLBACK (on_strip_selected), self, G_CONNECT_SWAPPED);

@@ -171,7 +171,9 @@ studio_preferences_init (StudioPreferences *self)
   gtk_widget_init_template (GTK_WIDGET (self));
   name_widget (self->folder_reset, _("Back to the usual folder"));
   name_widget (self->folder_button, _("Choose the output folder"));
+  /* It is the button inside that takes the focus. */
   name_widget (self->color_button, _("Canvas background"));
+  name_widget (gtk_widget_get_first_child (GTK_WIDGET (self->color_button)), _("Canvas background"));
   name_widget (self->color_reset, _("Back to mid grey"));
   name_widget (self->smooth_switch, _("Smooth enlarged pictures"));
   name_widget (self->threads_spin, _("Processor threads"));

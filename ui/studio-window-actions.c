@@ -56,6 +56,21 @@ stop (GSimpleAction *action,
     dimr_engine_cancel (self->engine, job);
 }
 
+/* The one button: what it does follows from what is going on. A single action, since a button that changes
+ * its action is insensitive for a blink. */
+static void
+run (GSimpleAction *action,
+     GVariant      *parameter,
+     gpointer       user_data)
+{
+  StudioWindow *self = user_data;
+
+  if (dimr_engine_get_current_job (self->engine))
+    stop (action, parameter, user_data);
+  else
+    _studio_window_generate (self, FALSE);
+}
+
 static void
 on_clear_response (AdwMessageDialog *dialog,
                    const char       *response,
@@ -336,6 +351,7 @@ static const GActionEntry entries[] = {
   { "generate", generate },
   { "generate-front", generate_front },
   { "stop", stop },
+  { "run", run },
   { "clear-queue", clear_queue },
   { "reuse-seed", reuse_seed },
   { "reuse-settings", reuse_settings },
@@ -415,6 +431,7 @@ _studio_window_update_actions (StudioWindow *self)
 
   enable (self, "generate", has_model);
   enable (self, "generate-front", has_model);
+  enable (self, "run", has_model);
   enable (self, "stop", self->engine && dimr_engine_get_current_job (self->engine) != NULL);
   enable (self, "clear-queue", queue && g_list_model_get_n_items (queue) > 0);
   enable (self, "reuse-seed", recipe != NULL);

@@ -91,8 +91,11 @@ on_image_done (DimrJob      *job,
   g_autoptr(StudioPicture) picture = NULL;
   DimrImage *image = dimr_job_peek_image (job, index);
 
-  if (!image)
+  if (!image || !self->engine)
     return;
+  /* A short job may be over before the engine was ever seen running it. */
+  if (self->follow && !dimr_engine_get_current_job (self->engine))
+    studio_generate_view_show_job (self->view, job);
   picture = studio_picture_new (image, NULL, recipe, dimr_job_peek_path (job, index));
   studio_picture_set_step_time (picture, dimr_job_get_seconds_per_step (job));
   studio_generate_view_add_picture (self->view, job, index, picture);

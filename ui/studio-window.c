@@ -7,6 +7,8 @@
 
 #include "ui/studio-settings.h"
 
+#define WIDTH_FOR_PANES 900
+
 G_DEFINE_FINAL_TYPE (StudioWindow, studio_window, ADW_TYPE_APPLICATION_WINDOW)
 
 void
@@ -150,6 +152,27 @@ on_folded (AdwFlap    *flap,
   adw_flap_set_reveal_flap (flap, !adw_flap_get_folded (flap) && g_settings_get_boolean (studio_settings_get (), key));
 }
 
+/* Both panes lie over the view from the same width down. Above it they still may, where a language
+ * with long words leaves too little room. */
+static void
+on_layout (GdkSurface   *surface,
+           int           width,
+           int           height,
+           StudioWindow *self)
+{
+  AdwFlapFoldPolicy policy = width < WIDTH_FOR_PANES ? ADW_FLAP_FOLD_POLICY_ALWAYS : ADW_FLAP_FOLD_POLICY_AUTO;
+
+  adw_flap_set_fold_policy (self->controls_flap, policy);
+  adw_flap_set_fold_policy (self->details_flap, policy);
+}
+
+static void
+studio_window_realize (GtkWidget *widget)
+{
+  GTK_WIDGET_CLASS (studio_window_parent_class)->realize (widget);
+  g_signal_connect_object (gtk_native_get_surface (GTK_NATIVE (widget)), "layout", G_CALLBACK (on_layout), widget, 0);
+}
+
 static void
 on_revealed (AdwFlap    *flap,
              GParamSpec *pspec,
@@ -261,6 +284,7 @@ studio_window_class_init (StudioWindowClass *klass)
   g_type_ensure (STUDIO_TYPE_MODEL_BUTTON);
   g_type_ensure (STUDIO_TYPE_QUEUE_BUTTON);
   G_OBJECT_CLASS (klass)->dispose = studio_window_dispose;
+  widget_class->realize = studio_window_realize;
   GTK_WINDOW_CLASS (klass)->close_request = studio_window_close_request;
 
   gtk_widget_class_set_template_from_resource (widget_class, "/io/github/dimr_studio/DimrStudio/ui/studio-window.ui");

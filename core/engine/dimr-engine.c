@@ -319,13 +319,15 @@ load_model_thread (GTask        *task,
     g_task_return_error (task, error);
 }
 
+/* @source is NULL: a thread of the pool may hold the inner task a little longer than everybody else,
+ * and must not be the one that drops the last reference to the engine. */
 static void
 on_model_loaded (GObject      *source,
                  GAsyncResult *result,
                  gpointer      data)
 {
-  DimrEngine *self = DIMR_ENGINE (source);
   g_autoptr (GTask) outer = data;
+  DimrEngine *self = g_task_get_source_object (outer);
   g_autoptr (GError) error = NULL;
   g_autoptr (DimrModel) model = g_task_propagate_pointer (G_TASK (result), &error);
 
@@ -353,7 +355,7 @@ dimr_engine_load_model_async (DimrEngine          *self,
 
   outer = g_task_new (self, cancellable, callback, user_data);
   g_task_set_source_tag (outer, dimr_engine_load_model_async);
-  inner = g_task_new (self, cancellable, on_model_loaded, outer);
+  inner = g_task_new (NULL, cancellable, on_model_loaded, outer);
   g_task_set_task_data (inner, g_strdup (path), g_free);
   g_task_run_in_thread (inner, load_model_thread);
 }

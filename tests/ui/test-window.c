@@ -667,7 +667,12 @@ check_names (GtkWidget *widget)
                 (GTK_IS_TOGGLE_BUTTON (widget) && (GTK_IS_DROP_DOWN (parent) || GTK_IS_MENU_BUTTON (parent))) ||
                 g_str_has_suffix (G_OBJECT_TYPE_NAME (widget), "ListItemWidget") ||
                 g_str_has_prefix (G_OBJECT_TYPE_NAME (widget), "GtkModel") ||
-                gtk_widget_get_ancestor (widget, GTK_TYPE_WINDOW_CONTROLS);
+                gtk_widget_get_ancestor (widget, GTK_TYPE_WINDOW_CONTROLS) ||
+                /* libadwaita's own: the rows of a group, and the list that a combo row drops. */
+                (GTK_IS_LIST_BOX (widget) && gtk_widget_get_ancestor (widget, ADW_TYPE_PREFERENCES_GROUP)) ||
+                gtk_widget_get_ancestor (widget, ADW_TYPE_COMBO_ROW) ||
+                /* A banner names its button when it shows it. */
+                (!gtk_widget_get_visible (widget) && gtk_widget_get_ancestor (widget, STUDIO_TYPE_BANNER));
       if (!excused)
         {
           g_test_message ("no name: %s in %s (%s)", G_OBJECT_TYPE_NAME (widget), G_OBJECT_TYPE_NAME (parent),
