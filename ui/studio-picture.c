@@ -140,13 +140,17 @@ studio_picture_peek_path (StudioPicture *self)
 char *
 studio_picture_dup_title (StudioPicture *self)
 {
+  g_autofree char *seed = NULL;
+
   g_return_val_if_fail (STUDIO_IS_PICTURE (self), NULL);
 
-  if (self->recipe && self->recipe->class_name)
-    /* Translators: a class such as “lion”, and the seed of the picture. */
-    return g_strdup_printf (_("%s, seed %" G_GUINT64_FORMAT), self->recipe->class_name, self->recipe->seed);
   if (self->recipe)
-    return g_strdup_printf (_("Seed %" G_GUINT64_FORMAT), self->recipe->seed);
+    seed = g_strdup_printf ("%" G_GUINT64_FORMAT, self->recipe->seed);
+  if (seed && self->recipe->class_name)
+    /* Translators: a class such as “lion”, and the seed of the picture. */
+    return g_strdup_printf (_("%s, seed %s"), self->recipe->class_name, seed);
+  if (seed)
+    return g_strdup_printf (_("Seed %s"), seed);
   return self->path ? g_path_get_basename (self->path) : g_strdup (_("Picture"));
 }
 

@@ -57,8 +57,8 @@ update_widgets (StudioSeedRow *self,
   gtk_widget_set_visible (self->index_box, !self->random && self->first_index > 0);
   if (self->first_index > 0)
     {
-      g_autofree char *text = g_strdup_printf (_("Begins with picture %" G_GUINT64_FORMAT " of this seed"),
-                                               self->first_index + 1);
+      g_autofree char *number = g_strdup_printf ("%" G_GUINT64_FORMAT, self->first_index + 1);
+      g_autofree char *text = g_strdup_printf (_("Begins with picture %s of this seed"), number);
 
       gtk_label_set_text (self->index_label, text);
     }
