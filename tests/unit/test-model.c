@@ -2,6 +2,7 @@
 #include "core/base/dimr-error.h"
 #include "core/model/dimr-config.h"
 #include "core/model/dimr-cost.h"
+#include "core/model/dimr-network.h"
 
 #include <math.h>
 #include <string.h>
@@ -110,6 +111,76 @@ test_config_nesting_is_bounded (void)
   g_assert_error (error, DIMR_ERROR, DIMR_ERROR_FORMAT);
 }
 
+/* Every parameter of @config, all of them views of the same zeros: only names and shapes matter here. */
+static GHashTable *
+make_tensors (const DimrConfig *config)
+{
+  GHashTable *tensors = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, (GDestroyNotify) dimr_tensor_unref);
+  g_autoptr (DimrGraph) graph = dimr_network_build (config, 1, 1, config->image_size, config->image_size, NULL);
+  g_autoptr (GBytes) zeros = NULL;
+  gsize largest = 0;
+
+  for (guint id = 0; id < dimr_graph_get_n_nodes (graph); id++)
+    if (dimr_graph_peek_node (graph, id)->op == DIMR_OP_PARAM)
+      largest = MAX (largest, dimr_shape_n_elements (&dimr_graph_peek_node (graph, id)->shape));
+  zeros = g_bytes_new_take (g_new0 (guint16, largest), largest * sizeof (guint16));
+  for (guint id = 0; id < dimr_graph_get_n_nodes (graph); id++)
+    {
+      const DimrNode *node = dimr_graph_peek_node (graph, id);
+
+      if (node->op == DIMR_OP_PARAM)
+        g_hash_table_insert (tensors, g_strdup (node->name),
+                             dimr_tensor_new_for_bytes (DIMR_DTYPE_F16, &node->shape, zeros, 0, NULL));
+    }
+  return tensors;
+}
+
+static void
+test_variants_are_recognised (void)
+{
+  const char * const *names = dimr_config_list_variants ();
+
+  for (guint i = 0; names[i] != NULL; i++)
+    {
+      g_autoptr (DimrConfig) config = dimr_config_new_for_variant (names[i]), found = NULL;
+      g_autoptr (DimrWeights) weights = dimr_weights_new_for_tensors (make_tensors (config));
+      g_autoptr (GError) error = NULL;
+
+      found = dimr_config_recognise (weights, &error);
+      g_assert_no_error (error);
+      g_assert_cmpstr (found->title, ==, names[i]);
+      g_assert_cmpuint (found->stages[0].num_attention_heads, ==, config->stages[0].num_attention_heads);
+    }
+}
+
+/* Weights that are no model of the paper: the sentence says what they are, or what is missing. */
+static void
+test_others_are_told_apart (void)
+{
+  g_autoptr (DimrConfig) config = dimr_config_new_for_variant ("DiMR-M/3R");
+  GHashTable *tensors = make_tensors (config);
+  g_autoptr (DimrWeights) incomplete = NULL, foreign = NULL;
+  g_autoptr (GError) error = NULL;
+  const DimrShape shape = DIMR_SHAPE (1);
+  const float one = 1;
+
+  g_hash_table_remove (tensors, "stages.1.upsample.1.kernel.bias");
+  incomplete = dimr_weights_new_for_tensors (tensors);
+  g_assert_false (dimr_network_check (config, incomplete, NULL, &error));
+  g_assert_error (error, DIMR_ERROR, DIMR_ERROR_MODEL);
+  g_assert_nonnull (strstr (error->message, "'stages.1.upsample.1.kernel.bias' [1536] is missing"));
+  g_clear_error (&error);
+  g_assert_null (dimr_config_recognise (incomplete, &error));
+  g_assert_nonnull (strstr (error->message, "768, 384, 192"));
+  g_clear_error (&error);
+
+  tensors = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, (GDestroyNotify) dimr_tensor_unref);
+  g_hash_table_insert (tensors, g_strdup ("x_embedder.proj.weight"), dimr_tensor_new_copy (DIMR_DTYPE_F32, &shape, &one));
+  foreign = dimr_weights_new_for_tensors (tensors);
+  g_assert_null (dimr_config_recognise (foreign, &error));
+  g_assert_nonnull (strstr (error->message, "DiT"));
+}
+
 int
 main (int argc, char **argv)
 {
@@ -117,5 +188,7 @@ main (int argc, char **argv)
   g_test_add_func ("/model/cost/table-4", test_table_4);
   g_test_add_func ("/model/config/is-checked", test_config_is_checked);
   g_test_add_func ("/model/config/nesting-is-bounded", test_config_nesting_is_bounded);
+  g_test_add_func ("/model/variants/are-recognised-by-their-tensors", test_variants_are_recognised);
+  g_test_add_func ("/model/variants/others-are-told-apart", test_others_are_told_apart);
   return g_test_run ();
 }
