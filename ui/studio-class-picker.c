@@ -1,44 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "config.h"
 
-#include "ui/studio-class-picker.h"
+#include "ui/studio-class-picker-private.h"
 
 #include <glib/gi18n.h>
 
 #include "ui/studio-class-row.h"
 #include "ui/studio-settings.h"
 #include "ui/studio-wrap-layout.h"
-
-#define N_RECENT 6
-/* Filter buttons: 0 … are DimrClassGroup; before them all classes and those the model was trained on. */
-#define FILTER_ALL (-2)
-#define FILTER_TRAINED (-1)
-
-struct _StudioClassPicker
-{
-  GtkBox parent_instance;
-
-  GtkBox *entry_box;
-  GtkSearchEntry *entry;
-  GtkBox *chips;
-  GtkLabel *note;
-  GtkWidget *clear_button;
-  GtkWidget *random_button;
-  GtkPopover *popover;
-  GtkBox *groups;
-  GtkStack *stack;
-  GtkListView *list;
-  GtkLabel *empty_label;
-
-  DimrModel *model;
-  GArray *classes;         /* of int */
-  GPtrArray *items;        /* a StudioClassItem for each class, shared by all rows that show it */
-  GListStore *rows;
-  GtkSingleSelection *selection;
-  GtkWidget *trained_filter;
-  int filter;
-  GtkEventController *outside; /* on the window while the list is open */
-};
 
 enum
 {
@@ -50,162 +19,21 @@ G_DEFINE_FINAL_TYPE (StudioClassPicker, studio_class_picker, GTK_TYPE_BOX)
 
 static guint signals[N_SIGNALS];
 
-static const char *
-group_label (DimrClassGroup group)
-{
-  static const char * const labels[DIMR_N_CLASS_GROUPS] = {
-    [DIMR_CLASS_GROUP_BIRDS] = N_("Birds"),
-    [DIMR_CLASS_GROUP_DOGS] = N_("Dogs"),
-    [DIMR_CLASS_GROUP_MAMMALS] = N_("Other mammals"),
-    [DIMR_CLASS_GROUP_REPTILES] = N_("Reptiles"),
-    [DIMR_CLASS_GROUP_SEA_LIFE] = N_("Sea life"),
-    [DIMR_CLASS_GROUP_INSECTS] = N_("Insects"),
-    [DIMR_CLASS_GROUP_FOOD] = N_("Food and plants"),
-    [DIMR_CLASS_GROUP_VEHICLES] = N_("Vehicles"),
-    [DIMR_CLASS_GROUP_PLACES] = N_("Places"),
-    [DIMR_CLASS_GROUP_OBJECTS] = N_("Objects"),
-  };
-
-  return _(labels[group]);
-}
-
-static gboolean
-knows_class (StudioClassPicker *self,
-             int                class_index)
+gboolean
+_studio_class_picker_knows_class (StudioClassPicker *self,
+                                  int                class_index)
 {
   return !self->model || dimr_model_knows_class (self->model, class_index);
 }
 
-static int
-find_class (StudioClassPicker *self,
-            int                class_index)
+int
+_studio_class_picker_find_class (StudioClassPicker *self,
+                                 int                class_index)
 {
   for (guint i = 0; i < self->classes->len; i++)
     if (g_array_index (self->classes, int, i) == class_index)
       return (int) i;
   return -1;
-}
-
-/* --- The list --- */
-
-/* Each class once: a list may hold an item only once, and the first section is where it belongs. */
-static void
-append_class (StudioClassPicker *self,
-              GPtrArray         *rows,
-              gboolean          *listed,
-              int                class_index)
-{
-  if (class_index < 0 || class_index >= DIMR_N_IMAGENET_CLASSES || listed[class_index])
-    return;
-  if (self->filter == FILTER_TRAINED && !knows_class (self, class_index))
-    return;
-  if (self->filter >= 0 && dimr_classes_get (class_index)->group != (DimrClassGroup) self->filter)
-    return;
-  listed[class_index] = TRUE;
-  g_ptr_array_add (rows, g_object_ref (g_ptr_array_index (self->items, class_index)));
-}
-
-static void
-append_section (StudioClassPicker *self,
-                GPtrArray         *rows,
-                gboolean          *listed,
-                const char        *heading,
-                GArray            *classes,
-                guint              limit)
-{
-  guint at = rows->len;
-
-  for (guint i = 0; i < MIN (classes->len, limit); i++)
-    append_class (self, rows, listed, g_array_index (classes, int, i));
-  if (heading && rows->len > at)
-    g_ptr_array_insert (rows, at, studio_class_item_new_heading (heading));
-}
-
-static void
-update_list (StudioClassPicker *self)
-{
-  const char *text = gtk_editable_get_text (GTK_EDITABLE (self->entry));
-  g_autoptr(GPtrArray) rows = g_ptr_array_new_with_free_func (g_object_unref);
-  g_autoptr(GArray) found = dimr_classes_search (text);
-  g_autofree gboolean *listed = g_new0 (gboolean, DIMR_N_IMAGENET_CLASSES);
-
-  /* Those a person used before come first while nothing is searched for. */
-  if (*text == '\0' && self->filter == FILTER_ALL)
-    {
-      g_autoptr(GArray) favourites = studio_settings_dup_ints ("favourite-classes");
-      g_autoptr(GArray) recent = studio_settings_dup_ints ("recent-classes");
-
-      append_section (self, rows, listed, _("Favourites"), favourites, G_MAXUINT);
-      append_section (self, rows, listed, _("Recent"), recent, N_RECENT);
-      append_section (self, rows, listed, rows->len ? _("All classes") : NULL, found, G_MAXUINT);
-    }
-  else
-    {
-      append_section (self, rows, listed, NULL, found, G_MAXUINT);
-    }
-
-  g_list_store_splice (self->rows, 0, g_list_model_get_n_items (G_LIST_MODEL (self->rows)), rows->pdata, rows->len);
-  gtk_single_selection_set_selected (self->selection, GTK_INVALID_LIST_POSITION);
-  if (rows->len == 0)
-    {
-      g_autofree char *message = NULL;
-
-      if (*text == '\0')
-        message = g_strdup (_("No class of this group"));
-      else if (self->filter == FILTER_ALL)
-        message = g_strdup_printf (_("No class is called “%s”"), text);
-      else
-        message = g_strdup_printf (_("No class of this group is called “%s”"), text);
-      gtk_label_set_text (self->empty_label, message);
-    }
-  gtk_stack_set_visible_child_name (self->stack, rows->len ? "list" : "empty");
-}
-
-static void
-update_flags (StudioClassPicker *self)
-{
-  g_autoptr(GArray) favourites = studio_settings_dup_ints ("favourite-classes");
-  g_autofree gboolean *is_favourite = g_new0 (gboolean, DIMR_N_IMAGENET_CLASSES);
-
-  for (guint i = 0; i < favourites->len; i++)
-    {
-      int class_index = g_array_index (favourites, int, i);
-
-      if (class_index >= 0 && class_index < DIMR_N_IMAGENET_CLASSES)
-        is_favourite[class_index] = TRUE;
-    }
-  for (int i = 0; i < DIMR_N_IMAGENET_CLASSES; i++)
-    g_object_set (g_ptr_array_index (self->items, i),
-                  "favourite", is_favourite[i],
-                  "unseen", !knows_class (self, i),
-                  "chosen", find_class (self, i) >= 0,
-                  NULL);
-}
-
-static void
-on_row_setup (GtkSignalListItemFactory *factory,
-              GtkListItem              *list_item)
-{
-  gtk_list_item_set_child (list_item, studio_class_row_new ());
-}
-
-static void
-on_row_bind (GtkSignalListItemFactory *factory,
-             GtkListItem              *list_item)
-{
-  StudioClassItem *item = gtk_list_item_get_item (list_item);
-  gboolean is_class = studio_class_item_get_heading (item) == NULL;
-
-  studio_class_row_set_item (STUDIO_CLASS_ROW (gtk_list_item_get_child (list_item)), item);
-  gtk_list_item_set_activatable (list_item, is_class);
-  gtk_list_item_set_selectable (list_item, is_class);
-}
-
-static void
-on_row_unbind (GtkSignalListItemFactory *factory,
-               GtkListItem              *list_item)
-{
-  studio_class_row_set_item (STUDIO_CLASS_ROW (gtk_list_item_get_child (list_item)), NULL);
 }
 
 /* --- Chips and the note below them --- */
@@ -243,7 +71,7 @@ chip_new (StudioClassPicker *self,
   gtk_box_append (GTK_BOX (chip), button);
 
   gtk_widget_add_css_class (chip, "chip");
-  if (!knows_class (self, class_index))
+  if (!_studio_class_picker_knows_class (self, class_index))
     {
       gtk_widget_add_css_class (chip, "unseen");
       gtk_widget_set_tooltip_text (chip, _("This model has not seen the class in its training"));
@@ -281,7 +109,7 @@ update_note (StudioClassPicker *self)
   if (self->model)
     trained = dimr_model_peek_trained_classes (self->model, &n_trained);
   for (guint i = 0; i < self->classes->len; i++)
-    n_unseen += !knows_class (self, g_array_index (self->classes, int, i));
+    n_unseen += !_studio_class_picker_knows_class (self, g_array_index (self->classes, int, i));
 
   if (self->model && !dimr_model_is_conditional (self->model))
     text = g_strdup (_("This model takes no class: its pictures are of anything it has seen."));
@@ -317,7 +145,7 @@ static void
 classes_changed (StudioClassPicker *self)
 {
   update_chips (self);
-  update_flags (self);
+  _studio_class_picker_update_flags (self);
   g_signal_emit (self, signals[CHANGED], 0);
 }
 
@@ -362,7 +190,7 @@ open_list (StudioClassPicker *self)
   if (gtk_widget_get_visible (GTK_WIDGET (self->popover)) || !root)
     return;
 
-  update_list (self);
+  _studio_class_picker_update_list (self);
   self->outside = GTK_EVENT_CONTROLLER (gtk_gesture_click_new ());
   gtk_gesture_single_set_button (GTK_GESTURE_SINGLE (self->outside), 0);
   gtk_event_controller_set_propagation_phase (self->outside, GTK_PHASE_CAPTURE);
@@ -391,7 +219,7 @@ static void
 on_search_changed (StudioClassPicker *self)
 {
   if (gtk_widget_get_visible (GTK_WIDGET (self->popover)))
-    update_list (self);
+    _studio_class_picker_update_list (self);
   else if (*gtk_editable_get_text (GTK_EDITABLE (self->entry)))
     open_list (self);
 }
@@ -422,7 +250,7 @@ on_entry_activate (StudioClassPicker *self)
 
   if (*text == '\0')
     return;
-  update_list (self);
+  _studio_class_picker_update_list (self);
   item = g_list_model_get_item (G_LIST_MODEL (self->rows), 0);
   if (!item)
     {
@@ -512,54 +340,7 @@ on_list_key (StudioClassPicker *self,
   return GDK_EVENT_PROPAGATE;
 }
 
-/* --- Filters --- */
-
-static void
-on_filter_toggled (GtkToggleButton   *button,
-                   StudioClassPicker *self)
-{
-  if (!gtk_toggle_button_get_active (button))
-    return;
-  self->filter = GPOINTER_TO_INT (g_object_get_data (G_OBJECT (button), "filter"));
-  update_list (self);
-}
-
-static GtkWidget *
-add_filter (StudioClassPicker *self,
-            const char        *label,
-            int                filter,
-            GtkWidget         *group)
-{
-  GtkWidget *button = gtk_toggle_button_new_with_label (label);
-
-  gtk_widget_add_css_class (button, "pill-filter");
-  gtk_toggle_button_set_group (GTK_TOGGLE_BUTTON (button), GTK_TOGGLE_BUTTON (group));
-  gtk_toggle_button_set_active (GTK_TOGGLE_BUTTON (button), filter == self->filter);
-  g_object_set_data (G_OBJECT (button), "filter", GINT_TO_POINTER (filter));
-  g_signal_connect (button, "toggled", G_CALLBACK (on_filter_toggled), self);
-  gtk_box_append (self->groups, button);
-  return button;
-}
-
-static void
-add_filters (StudioClassPicker *self)
-{
-  GtkWidget *all = add_filter (self, _("All"), FILTER_ALL, NULL);
-
-  self->trained_filter = add_filter (self, _("Known to the model"), FILTER_TRAINED, all);
-  for (int i = 0; i < DIMR_N_CLASS_GROUPS; i++)
-    add_filter (self, group_label (i), i, all);
-  g_object_bind_property (self->trained_filter, "visible", self->trained_filter, "sensitive", G_BINDING_SYNC_CREATE);
-  gtk_widget_set_visible (self->trained_filter, FALSE);
-}
-
 /* --- Life --- */
-
-static void
-on_favourites_changed (StudioClassPicker *self)
-{
-  update_flags (self);
-}
 
 static void
 studio_class_picker_dispose (GObject *object)
@@ -652,28 +433,11 @@ add_controllers (StudioClassPicker *self)
 static void
 studio_class_picker_init (StudioClassPicker *self)
 {
-  GtkListItemFactory *factory = gtk_signal_list_item_factory_new ();
-
   self->classes = g_array_new (FALSE, FALSE, sizeof (int));
-  self->items = g_ptr_array_new_with_free_func (g_object_unref);
-  for (int i = 0; i < DIMR_N_IMAGENET_CLASSES; i++)
-    g_ptr_array_add (self->items, studio_class_item_new (i));
-  self->filter = FILTER_ALL;
 
   gtk_widget_init_template (GTK_WIDGET (self));
   gtk_widget_set_parent (GTK_WIDGET (self->popover), GTK_WIDGET (self->entry_box));
   g_signal_connect_swapped (self->popover, "closed", G_CALLBACK (on_popover_closed), self);
-
-  self->rows = g_list_store_new (STUDIO_TYPE_CLASS_ITEM);
-  self->selection = gtk_single_selection_new (g_object_ref (G_LIST_MODEL (self->rows)));
-  gtk_single_selection_set_autoselect (self->selection, FALSE);
-  gtk_single_selection_set_can_unselect (self->selection, TRUE);
-  g_signal_connect (factory, "setup", G_CALLBACK (on_row_setup), NULL);
-  g_signal_connect (factory, "bind", G_CALLBACK (on_row_bind), NULL);
-  g_signal_connect (factory, "unbind", G_CALLBACK (on_row_unbind), NULL);
-  gtk_list_view_set_factory (self->list, factory);
-  g_object_unref (factory);
-  gtk_list_view_set_model (self->list, GTK_SELECTION_MODEL (self->selection));
 
   gtk_accessible_update_property (GTK_ACCESSIBLE (self->entry),
                                   GTK_ACCESSIBLE_PROPERTY_LABEL, _("Search classes"),
@@ -685,11 +449,9 @@ studio_class_picker_init (StudioClassPicker *self)
   gtk_accessible_update_property (GTK_ACCESSIBLE (self->random_button),
                                   GTK_ACCESSIBLE_PROPERTY_LABEL, _("Choose a class by chance"), -1);
 
-  add_filters (self);
+  _studio_class_picker_init_list (self);
   add_controllers (self);
-  g_signal_connect_object (studio_settings_get (), "changed::favourite-classes",
-                           G_CALLBACK (on_favourites_changed), self, G_CONNECT_SWAPPED);
-  update_flags (self);
+  _studio_class_picker_update_flags (self);
   update_chips (self);
 }
 
@@ -708,7 +470,7 @@ studio_class_picker_set_model (StudioClassPicker *self,
   gtk_widget_set_visible (self->trained_filter, n_trained > 0);
   if (n_trained == 0 && self->filter == FILTER_TRAINED)
     gtk_toggle_button_set_active (GTK_TOGGLE_BUTTON (gtk_widget_get_first_child (GTK_WIDGET (self->groups))), TRUE);
-  update_flags (self);
+  _studio_class_picker_update_flags (self);
   update_chips (self);
 }
 
@@ -731,7 +493,7 @@ studio_class_picker_set_classes (StudioClassPicker *self,
 
   g_array_set_size (self->classes, 0);
   for (guint i = 0; i < n; i++)
-    if (classes[i] >= 0 && classes[i] < DIMR_N_IMAGENET_CLASSES && find_class (self, classes[i]) < 0)
+    if (classes[i] >= 0 && classes[i] < DIMR_N_IMAGENET_CLASSES && _studio_class_picker_find_class (self, classes[i]) < 0)
       g_array_append_val (self->classes, classes[i]);
   classes_changed (self);
 }
@@ -743,7 +505,7 @@ studio_class_picker_add (StudioClassPicker *self,
   g_return_if_fail (STUDIO_IS_CLASS_PICKER (self));
   g_return_if_fail (class_index >= 0 && class_index < DIMR_N_IMAGENET_CLASSES);
 
-  if (find_class (self, class_index) >= 0)
+  if (_studio_class_picker_find_class (self, class_index) >= 0)
     return;
   g_array_append_val (self->classes, class_index);
   classes_changed (self);
@@ -757,7 +519,7 @@ studio_class_picker_remove (StudioClassPicker *self,
 
   g_return_if_fail (STUDIO_IS_CLASS_PICKER (self));
 
-  i = find_class (self, class_index);
+  i = _studio_class_picker_find_class (self, class_index);
   if (i < 0)
     return;
   g_array_remove_index (self->classes, i);
