@@ -99,7 +99,7 @@ on_opened (GObject      *source,
            GAsyncResult *result,
            gpointer      user_data)
 {
-  StudioWindow *self = STUDIO_WINDOW (source);
+  g_autoptr(StudioWindow) self = user_data;
   GFile *file = g_task_get_task_data (G_TASK (result));
   g_autoptr(GError) error = NULL;
   Opened *opened = g_task_propagate_pointer (G_TASK (result), &error);
@@ -130,7 +130,8 @@ studio_window_open_file (StudioWindow *self,
       _studio_window_toast (self, _("Only files of this computer can be opened."));
       return;
     }
-  task = g_task_new (self, NULL, on_opened, NULL);
+  /* Not the task's source: see studio-window-files.c. */
+  task = g_task_new (NULL, NULL, on_opened, g_object_ref (self));
   g_task_set_source_tag (task, studio_window_open_file);
   g_task_set_task_data (task, g_object_ref (file), g_object_unref);
   g_task_run_in_thread (task, open_in_thread);

@@ -91,7 +91,7 @@ on_folder_checked (GObject      *source,
                    GAsyncResult *result,
                    gpointer      user_data)
 {
-  StudioWindow *self = STUDIO_WINDOW (source);
+  g_autoptr(StudioWindow) self = user_data;
   const char *folder = g_task_get_task_data (G_TASK (result));
   g_autofree char *text = NULL;
 
@@ -107,7 +107,9 @@ on_folder_checked (GObject      *source,
 void
 _studio_window_check_folder (StudioWindow *self)
 {
-  g_autoptr(GTask) task = g_task_new (self, NULL, on_folder_checked, NULL);
+  /* The window is not the task's source: a thread drops its task last, and must never be the one that
+   * drops a widget. So here and below. */
+  g_autoptr(GTask) task = g_task_new (NULL, NULL, on_folder_checked, g_object_ref (self));
 
   g_task_set_source_tag (task, _studio_window_check_folder);
   g_task_set_task_data (task, studio_settings_dup_output_folder (), g_free);
@@ -154,7 +156,7 @@ on_saved (GObject      *source,
           GAsyncResult *result,
           gpointer      user_data)
 {
-  StudioWindow *self = STUDIO_WINDOW (source);
+  g_autoptr(StudioWindow) self = user_data;
   Save *save = g_task_get_task_data (G_TASK (result));
   g_autofree char *name = g_path_get_basename (save->path);
   g_autoptr(GError) error = NULL;
@@ -199,7 +201,7 @@ studio_window_save_as (StudioWindow *self,
   save->path = g_file_get_path (file);
   save->image = dimr_image_ref (studio_picture_peek_image (picture));
   save->recipe = recipe ? dimr_recipe_copy (recipe) : NULL;
-  task = g_task_new (self, NULL, on_saved, NULL);
+  task = g_task_new (NULL, NULL, on_saved, g_object_ref (self));
   g_task_set_source_tag (task, studio_window_save_as);
   g_task_set_task_data (task, save, save_free);
   g_task_run_in_thread (task, save_in_thread);
