@@ -129,9 +129,15 @@ engine_thread (gpointer data)
 
   if (device != NULL)
     {
+      g_autoptr (GSource) source = g_idle_source_new ();
+
       start->news->device_name = g_strdup (dimr_device_get_name (device));
       start->news->device_note = make_device_note (shared->device_spec);
-      g_main_context_invoke_full (context, G_PRIORITY_DEFAULT, announce_device, start->news, device_news_free);
+      /* Not g_main_context_invoke(): that runs at once, in this thread, while nobody runs the context. */
+      g_source_set_priority (source, G_PRIORITY_DEFAULT);
+      g_source_set_callback (source, announce_device, start->news, device_news_free);
+      g_source_set_static_name (source, "[dimr] device news");
+      g_source_attach (source, context);
     }
   else
     device_news_free (start->news);
