@@ -23,7 +23,8 @@ G_BEGIN_DECLS
  * @DIMR_ERROR_REQUEST: a value asked for by the user is out of range
  * @DIMR_ERROR_UNSUPPORTED: no device here can do this
  * @DIMR_ERROR_MEMORY: not enough memory
- * @DIMR_ERROR_DEVICE: a device failed
+ * @DIMR_ERROR_DEVICE: a device failed; it may be tried again
+ * @DIMR_ERROR_DEVICE_LOST: a device is gone until the program is started again; others still work
  */
 typedef enum
 {
@@ -35,6 +36,7 @@ typedef enum
   DIMR_ERROR_UNSUPPORTED,
   DIMR_ERROR_MEMORY,
   DIMR_ERROR_DEVICE,
+  DIMR_ERROR_DEVICE_LOST,
 } DimrError;
 
 GQuark dimr_error_quark (void);

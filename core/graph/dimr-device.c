@@ -6,7 +6,18 @@
 #include <string.h>
 
 G_DEFINE_ABSTRACT_TYPE (DimrDevice, dimr_device, G_TYPE_OBJECT)
-G_DEFINE_ABSTRACT_TYPE (DimrProgram, dimr_program, G_TYPE_OBJECT)
+
+/* The series of a program whose backend has no use for it: values are written when their turn comes. */
+typedef struct
+{
+  DimrNodeId input;
+  float *values;     /* [n_values][n_elements] */
+  gsize n_elements;
+  guint n_values;
+} DimrProgramPrivate;
+
+G_DEFINE_ABSTRACT_TYPE_WITH_PRIVATE (DimrProgram, dimr_program, G_TYPE_OBJECT)
+G_DEFINE_ABSTRACT_TYPE (DimrDeviceWalk, dimr_device_walk, G_TYPE_OBJECT)
 
 static void
 dimr_device_class_init (DimrDeviceClass *klass)
@@ -19,12 +30,32 @@ dimr_device_init (DimrDevice *self)
 }
 
 static void
+dimr_program_finalize (GObject *object)
+{
+  DimrProgramPrivate *priv = dimr_program_get_instance_private (DIMR_PROGRAM (object));
+
+  g_free (priv->values);
+  G_OBJECT_CLASS (dimr_program_parent_class)->finalize (object);
+}
+
+static void
 dimr_program_class_init (DimrProgramClass *klass)
 {
+  G_OBJECT_CLASS (klass)->finalize = dimr_program_finalize;
 }
 
 static void
 dimr_program_init (DimrProgram *self)
+{
+}
+
+static void
+dimr_device_walk_class_init (DimrDeviceWalkClass *klass)
+{
+}
+
+static void
+dimr_device_walk_init (DimrDeviceWalk *self)
 {
 }
 
@@ -88,6 +119,56 @@ dimr_device_trim (DimrDevice *self)
     DIMR_DEVICE_GET_CLASS (self)->trim (self);
 }
 
+DimrDType
+dimr_device_get_storage (DimrDevice      *self,
+                         const DimrGraph *graph,
+                         DimrNodeId       node,
+                         DimrPrecision    precision)
+{
+  DimrDeviceClass *klass;
+
+  g_return_val_if_fail (DIMR_IS_DEVICE (self), DIMR_DTYPE_F32);
+  klass = DIMR_DEVICE_GET_CLASS (self);
+  return klass->get_storage != NULL ? klass->get_storage (self, graph, node, precision)
+                                    : dimr_graph_peek_node (graph, node)->dtype;
+}
+
+guint
+dimr_device_get_micro_batch (DimrDevice *self)
+{
+  DimrDeviceClass *klass;
+
+  g_return_val_if_fail (DIMR_IS_DEVICE (self), 1);
+  klass = DIMR_DEVICE_GET_CLASS (self);
+  return klass->get_micro_batch != NULL ? klass->get_micro_batch (self) : 1;
+}
+
+DimrPrecision
+dimr_device_get_default_precision (DimrDevice *self)
+{
+  DimrDeviceClass *klass;
+
+  g_return_val_if_fail (DIMR_IS_DEVICE (self), DIMR_PRECISION_F32);
+  klass = DIMR_DEVICE_GET_CLASS (self);
+  return klass->get_default_precision != NULL ? klass->get_default_precision (self) : DIMR_PRECISION_F32;
+}
+
+DimrDeviceWalk *
+dimr_device_new_walk (DimrDevice          *self,
+                      const DimrWalkSpec  *spec,
+                      GError             **error)
+{
+  DimrDeviceClass *klass;
+
+  g_return_val_if_fail (DIMR_IS_DEVICE (self), NULL);
+  g_return_val_if_fail (spec != NULL && spec->n_groups > 0 && spec->n_rows > 0, NULL);
+  klass = DIMR_DEVICE_GET_CLASS (self);
+  if (klass->new_walk != NULL)
+    return klass->new_walk (self, spec, error);
+  g_set_error (error, DIMR_ERROR, DIMR_ERROR_UNSUPPORTED, "%s keeps no sampler's walk", dimr_device_get_name (self));
+  return NULL;
+}
+
 void
 dimr_program_write (DimrProgram   *self,
                     DimrNodeId     input,
@@ -115,6 +196,110 @@ dimr_program_read (DimrProgram *self,
 {
   g_return_if_fail (DIMR_IS_PROGRAM (self));
   DIMR_PROGRAM_GET_CLASS (self)->read (self, output, data, n_elements);
+}
+
+gboolean
+dimr_program_set_series (DimrProgram  *self,
+                         DimrNodeId    input,
+                         const float  *values,
+                         gsize         n_elements,
+                         guint         n_values,
+                         GError      **error)
+{
+  DimrProgramPrivate *priv = dimr_program_get_instance_private (self);
+
+  g_return_val_if_fail (DIMR_IS_PROGRAM (self), FALSE);
+  g_return_val_if_fail (values != NULL && n_elements > 0 && n_values > 0, FALSE);
+
+  if (DIMR_PROGRAM_GET_CLASS (self)->set_series != NULL)
+    return DIMR_PROGRAM_GET_CLASS (self)->set_series (self, input, values, n_values, error);
+  g_free (priv->values);
+  priv->input = input;
+  priv->values = g_memdup2 (values, n_values * n_elements * sizeof *values);
+  priv->n_elements = n_elements;
+  priv->n_values = n_values;
+  return TRUE;
+}
+
+void
+dimr_program_select (DimrProgram *self,
+                     guint        index)
+{
+  DimrProgramPrivate *priv = dimr_program_get_instance_private (self);
+
+  g_return_if_fail (DIMR_IS_PROGRAM (self));
+
+  if (DIMR_PROGRAM_GET_CLASS (self)->select != NULL)
+    {
+      DIMR_PROGRAM_GET_CLASS (self)->select (self, index);
+      return;
+    }
+  g_return_if_fail (index < priv->n_values);
+  dimr_program_write (self, priv->input, priv->values + index * priv->n_elements, priv->n_elements * sizeof (float));
+}
+
+gboolean
+dimr_program_copy (DimrProgram  *self,
+                   DimrNodeId    input,
+                   DimrProgram  *from,
+                   DimrNodeId    output,
+                   gsize         n_elements,
+                   GError      **error)
+{
+  g_autofree float *data = NULL;
+
+  g_return_val_if_fail (DIMR_IS_PROGRAM (self) && DIMR_IS_PROGRAM (from), FALSE);
+
+  if (DIMR_PROGRAM_GET_CLASS (self)->copy != NULL)
+    return DIMR_PROGRAM_GET_CLASS (self)->copy (self, input, from, output, error);
+  data = g_new (float, n_elements);
+  dimr_program_read (from, output, data, n_elements);
+  dimr_program_write (self, input, data, n_elements * sizeof *data);
+  return TRUE;
+}
+
+gboolean
+dimr_program_profile (DimrProgram  *self,
+                      double       *seconds,
+                      GError      **error)
+{
+  g_return_val_if_fail (DIMR_IS_PROGRAM (self) && seconds != NULL, FALSE);
+
+  if (DIMR_PROGRAM_GET_CLASS (self)->profile != NULL)
+    return DIMR_PROGRAM_GET_CLASS (self)->profile (self, seconds, error);
+  g_set_error_literal (error, DIMR_ERROR, DIMR_ERROR_UNSUPPORTED, "This device has no clock for single operations");
+  return FALSE;
+}
+
+gboolean
+dimr_device_walk_step (DimrDeviceWalk       *self,
+                       DimrProgram          *program,
+                       const DimrWalkPorts  *ports,
+                       guint                 row,
+                       GCancellable         *cancellable,
+                       GError              **error)
+{
+  g_return_val_if_fail (DIMR_IS_DEVICE_WALK (self) && DIMR_IS_PROGRAM (program) && ports != NULL, FALSE);
+  return DIMR_DEVICE_WALK_GET_CLASS (self)->step (self, program, ports, row, cancellable, error);
+}
+
+gboolean
+dimr_device_walk_request (DimrDeviceWalk  *self,
+                          DimrWalkValue    value,
+                          GError         **error)
+{
+  g_return_val_if_fail (DIMR_IS_DEVICE_WALK (self), FALSE);
+  return DIMR_DEVICE_WALK_GET_CLASS (self)->request (self, value, error);
+}
+
+gboolean
+dimr_device_walk_fetch (DimrDeviceWalk  *self,
+                        gboolean         wait,
+                        float           *data,
+                        GError         **error)
+{
+  g_return_val_if_fail (DIMR_IS_DEVICE_WALK (self) && data != NULL, FALSE);
+  return DIMR_DEVICE_WALK_GET_CLASS (self)->fetch (self, wait, data, error);
 }
 
 /* Registration happens once, before any thread is started. */

@@ -19,6 +19,52 @@ G_BEGIN_DECLS
 G_DECLARE_DERIVABLE_TYPE (DimrDevice, dimr_device, DIMR, DEVICE, GObject)
 #define DIMR_TYPE_PROGRAM (dimr_program_get_type ())
 G_DECLARE_DERIVABLE_TYPE (DimrProgram, dimr_program, DIMR, PROGRAM, GObject)
+#define DIMR_TYPE_DEVICE_WALK (dimr_device_walk_get_type ())
+G_DECLARE_DERIVABLE_TYPE (DimrDeviceWalk, dimr_device_walk, DIMR, DEVICE_WALK, GObject)
+
+/* Predictions of x0 that a row of a walk may combine. */
+#define DIMR_WALK_HISTORY 3
+
+/* One evaluation of a sampler's walk, and where it leads, all in double:
+ *   e    = eps, or where guided  eps_uncond + guidance · (eps_cond − eps_uncond)
+ *   X0_0 = (point − sigma · e) / alpha; X0_1 is the prediction before it, …
+ *   next = start · x + Σ_k x0[k] · X0_k,  which becomes the point, and where @outer also x */
+typedef struct
+{
+  double   alpha, sigma;
+  double   start;
+  double   x0[DIMR_WALK_HISTORY];
+  double   guidance;
+  gboolean outer;
+} DimrWalkRow;
+
+/* A walk that a device can keep in its own memory. */
+typedef struct
+{
+  guint              n_groups;   /* micro-batches that advance together */
+  guint              micro_batch;/* images of each */
+  gsize              image_len;  /* C · H · W */
+  const float       *start;      /* [n_groups, micro_batch, C, H, W] */
+  const gint32      *y;          /* [n_groups, 2 · micro_batch]: the classes, then as many null classes; NULL: no classes */
+  const DimrWalkRow *rows;       /* [n_rows] */
+  guint              n_rows;
+} DimrWalkSpec;
+
+/* Where a program meets a walk: with both halves of guidance in one batch (conditional first) its
+ * input and output have 2 · micro_batch images, else micro_batch. */
+typedef struct
+{
+  DimrNodeId x;       /* input [images, C, H, W] */
+  DimrNodeId y;       /* input [images], or DIMR_NODE_NONE */
+  DimrNodeId eps;     /* output of the shape of x */
+  gboolean   guided;
+} DimrWalkPorts;
+
+typedef enum
+{
+  DIMR_WALK_X0,  /* the newest prediction: what a preview shows */
+  DIMR_WALK_X,   /* the start of the current interval; after the last row the result */
+} DimrWalkValue;
 
 struct _DimrDeviceClass
 {
@@ -49,6 +95,21 @@ struct _DimrDeviceClass
   const char   *(*get_name)       (DimrDevice        *self);
   /* Forgets parameters that were prepared for programs which are gone. Optional. */
   void          (*trim)           (DimrDevice        *self);
+  /* How the elements of @node lie in the arena; read() and write() convert. Optional: the node's dtype. */
+  DimrDType     (*get_storage)    (DimrDevice        *self,
+                                   const DimrGraph   *graph,
+                                   DimrNodeId         node,
+                                   DimrPrecision      precision);
+  /* Images that one evaluation computes together unless a request says otherwise. Part of what
+   * makes a picture's bytes, so it depends on the device alone. Optional: 1. */
+  guint         (*get_micro_batch)(DimrDevice        *self);
+  /* The precision that suits the device best. Optional: F32. */
+  DimrPrecision (*get_default_precision) (DimrDevice *self);
+  /* Keeps a sampler's walk in the device's memory (transfer full). Optional: DIMR_ERROR_UNSUPPORTED,
+   * and the caller walks in its own memory. Allocates everything that the walk will need. */
+  DimrDeviceWalk *(*new_walk)     (DimrDevice        *self,
+                                   const DimrWalkSpec *spec,
+                                   GError           **error);
 };
 
 struct _DimrProgramClass
@@ -69,6 +130,53 @@ struct _DimrProgramClass
                                    DimrNodeId         output,
                                    float             *data,
                                    gsize              n_elements);
+  /* Announces all values that @input will have: [n_values][elements of the input], as F32. What
+   * depends on it and on parameters alone may be computed for all of them now. Optional: select()
+   * then writes the value. */
+  gboolean      (*set_series)     (DimrProgram       *self,
+                                   DimrNodeId         input,
+                                   const float       *values,
+                                   guint              n_values,
+                                   GError           **error);
+  /* The next run uses value @index of the series. Together with set_series(). */
+  void          (*select)         (DimrProgram       *self,
+                                   guint              index);
+  /* An output of @from into an input of @self of as many elements, both on one device. Optional:
+   * through read() and write(). */
+  gboolean      (*copy)           (DimrProgram       *self,
+                                   DimrNodeId         input,
+                                   DimrProgram       *from,
+                                   DimrNodeId         output,
+                                   GError           **error);
+  /* Runs once with a clock: @seconds [n_steps of the plan]. Optional. */
+  gboolean      (*profile)        (DimrProgram       *self,
+                                   double            *seconds,
+                                   GError           **error);
+};
+
+struct _DimrDeviceWalkClass
+{
+  GObjectClass parent_class;
+
+  /* Evaluates @program for every group and advances by row @row. The series of the program must
+   * have been selected. Returns when no more than one step is on its way, so that a cancel takes
+   * effect within one evaluation. */
+  gboolean      (*step)           (DimrDeviceWalk       *self,
+                                   DimrProgram          *program,
+                                   const DimrWalkPorts  *ports,
+                                   guint                 row,
+                                   GCancellable         *cancellable,
+                                   GError              **error);
+  /* Begins to copy @value as it is after the last step, beside whatever is computed next. */
+  gboolean      (*request)        (DimrDeviceWalk       *self,
+                                   DimrWalkValue         value,
+                                   GError              **error);
+  /* The copy that was requested, as float [n_groups, micro_batch, C, H, W]. FALSE without an error
+   * where it is not there yet and @wait is FALSE. */
+  gboolean      (*fetch)          (DimrDeviceWalk       *self,
+                                   gboolean              wait,
+                                   float                *data,
+                                   GError              **error);
 };
 
 gboolean      dimr_device_supports       (DimrDevice        *self,
@@ -90,6 +198,15 @@ void          dimr_device_get_memory     (DimrDevice        *self,
                                           guint64           *available);
 const char   *dimr_device_get_name       (DimrDevice        *self);
 void          dimr_device_trim           (DimrDevice        *self);
+DimrDType     dimr_device_get_storage    (DimrDevice        *self,
+                                          const DimrGraph   *graph,
+                                          DimrNodeId         node,
+                                          DimrPrecision      precision);
+guint         dimr_device_get_micro_batch (DimrDevice       *self);
+DimrPrecision dimr_device_get_default_precision (DimrDevice *self);
+DimrDeviceWalk *dimr_device_new_walk     (DimrDevice        *self,
+                                          const DimrWalkSpec *spec,
+                                          GError           **error);
 
 void          dimr_program_write         (DimrProgram       *self,
                                           DimrNodeId         input,
@@ -102,6 +219,39 @@ void          dimr_program_read          (DimrProgram       *self,
                                           DimrNodeId         output,
                                           float             *data,
                                           gsize              n_elements);
+
+gboolean      dimr_program_set_series    (DimrProgram       *self,
+                                          DimrNodeId         input,
+                                          const float       *values,
+                                          gsize              n_elements,
+                                          guint              n_values,
+                                          GError           **error);
+void          dimr_program_select        (DimrProgram       *self,
+                                          guint              index);
+gboolean      dimr_program_copy          (DimrProgram       *self,
+                                          DimrNodeId         input,
+                                          DimrProgram       *from,
+                                          DimrNodeId         output,
+                                          gsize              n_elements,
+                                          GError           **error);
+/* DIMR_ERROR_UNSUPPORTED where the backend has no clock. */
+gboolean      dimr_program_profile       (DimrProgram       *self,
+                                          double            *seconds,
+                                          GError           **error);
+
+gboolean      dimr_device_walk_step      (DimrDeviceWalk       *self,
+                                          DimrProgram          *program,
+                                          const DimrWalkPorts  *ports,
+                                          guint                 row,
+                                          GCancellable         *cancellable,
+                                          GError              **error);
+gboolean      dimr_device_walk_request   (DimrDeviceWalk       *self,
+                                          DimrWalkValue         value,
+                                          GError              **error);
+gboolean      dimr_device_walk_fetch     (DimrDeviceWalk       *self,
+                                          gboolean              wait,
+                                          float                *data,
+                                          GError              **error);
 
 /* A backend registers once, from dimr_kernels_init(). */
 typedef struct

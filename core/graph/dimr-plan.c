@@ -18,6 +18,7 @@ struct _DimrPlan
   guint n_steps;
   DimrNodeId *roots; /* [n_nodes] */
   gsize *offsets;    /* [n_nodes] of roots */
+  DimrDType *storage;/* [n_nodes] of roots */
   gsize workspace_offset;
   gsize workspace_size;
   gsize arena_size;
@@ -46,6 +47,7 @@ dimr_plan_unref (DimrPlan *self)
   g_free (self->steps);
   g_free (self->roots);
   g_free (self->offsets);
+  g_free (self->storage);
   g_free (self);
 }
 
@@ -56,10 +58,12 @@ peek (const DimrPlan *self,
   return dimr_graph_peek_node (self->graph, id);
 }
 
+/* As the device keeps it in the arena. */
 static gsize
-node_bytes (const DimrNode *node)
+node_bytes (const DimrPlan *self,
+            DimrNodeId      id)
 {
-  return dimr_shape_n_elements (&node->shape) * dimr_dtype_size (node->dtype);
+  return dimr_shape_n_elements (&peek (self, id)->shape) * dimr_dtype_size (self->storage[id]);
 }
 
 static void
@@ -145,7 +149,7 @@ find_in_place (DimrPlan    *self,
       for (guint k = 0; k < node->n_inputs; k++)
         uses += node->inputs[k] != DIMR_NODE_NONE && self->roots[node->inputs[k]] == root;
       if (uses == 1 && last[root] == s && peek (self, root)->op != DIMR_OP_PARAM &&
-          node_bytes (peek (self, root)) == node_bytes (node))
+          node_bytes (self, root) == node_bytes (self, self->steps[s]))
         return root;
     }
   return DIMR_NODE_NONE;
@@ -171,7 +175,7 @@ release_inputs (DimrPlan    *self,
       for (guint k = 0; k < i; k++)
         seen |= node->inputs[k] != DIMR_NODE_NONE && self->roots[node->inputs[k]] == root;
       if (!seen && root != taken && last[root] == s && self->offsets[root] != DIMR_OFFSET_NONE)
-        dimr_arena_release (arena, self->offsets[root], node_bytes (peek (self, root)));
+        dimr_arena_release (arena, self->offsets[root], node_bytes (self, root));
     }
 }
 
@@ -185,9 +189,12 @@ place (DimrPlan   *self,
   g_autoptr (DimrArena) arena = dimr_arena_new (DIMR_ARENA_ALIGNMENT);
 
   self->offsets = g_new (gsize, MAX (n, 1));
+  self->storage = g_new (DimrDType, MAX (n, 1));
+  for (guint id = 0; id < n; id++)
+    self->storage[id] = dimr_device_get_storage (device, self->graph, self->roots[id], self->precision);
   for (guint id = 0; id < n; id++)
     self->offsets[id] = peek (self, id)->op == DIMR_OP_INPUT
-                          ? dimr_arena_reserve (arena, node_bytes (peek (self, id)))
+                          ? dimr_arena_reserve (arena, node_bytes (self, id))
                           : DIMR_OFFSET_NONE;
 
   for (guint s = 0; s < self->n_steps; s++)
@@ -197,7 +204,7 @@ place (DimrPlan   *self,
 
       self->offsets[id] = taken != DIMR_NODE_NONE
                             ? self->offsets[taken]
-                            : dimr_arena_reserve (arena, node_bytes (peek (self, id)));
+                            : dimr_arena_reserve (arena, node_bytes (self, id));
       self->workspace_size = MAX (self->workspace_size, workspace);
       release_inputs (self, arena, s, last, taken);
     }
@@ -281,6 +288,14 @@ dimr_plan_get_offset (DimrPlan   *self,
 {
   g_return_val_if_fail (self != NULL && node < dimr_graph_get_n_nodes (self->graph), DIMR_OFFSET_NONE);
   return self->offsets[self->roots[node]];
+}
+
+DimrDType
+dimr_plan_get_storage (DimrPlan   *self,
+                       DimrNodeId  node)
+{
+  g_return_val_if_fail (self != NULL && node < dimr_graph_get_n_nodes (self->graph), DIMR_DTYPE_F32);
+  return self->storage[node];
 }
 
 DimrNodeId

@@ -18,7 +18,7 @@ typedef enum
   DIMR_PRECISION_BF16, /* weights and the inputs of products rounded to bfloat16 */
 } DimrPrecision;
 
-#define DIMR_ARENA_ALIGNMENT 64
+#define DIMR_ARENA_ALIGNMENT 256 /* what the math libraries of GPUs like best */
 #define DIMR_OFFSET_NONE G_MAXSIZE
 
 typedef struct _DimrDevice DimrDevice;
@@ -42,6 +42,9 @@ const DimrNodeId *dimr_plan_peek_steps       (DimrPlan          *self,
                                               guint             *n_steps);
 /* Where a node's elements lie in the arena; DIMR_OFFSET_NONE for parameters and their reshapes. */
 gsize             dimr_plan_get_offset       (DimrPlan          *self,
+                                              DimrNodeId         node);
+/* How they lie there: what the device said of the node, or of the node that a reshape stands for. */
+DimrDType         dimr_plan_get_storage      (DimrPlan          *self,
                                               DimrNodeId         node);
 /* The parameter behind @node, through reshapes; DIMR_NODE_NONE where it is no parameter. */
 DimrNodeId        dimr_plan_get_param        (DimrPlan          *self,

@@ -1,0 +1,274 @@
+/* cuda-kernels.h — the kernels of our own, as plain C calls
+ *
+ * Every call only queues work on @stream and returns what the launch said; nothing is allocated and
+ * nothing waits, so each of them can be captured into a graph. Pointers are device memory unless
+ * said otherwise, aligned to 16 bytes, and never overlap but where an argument says so. @type is
+ * how activations lie in memory; sums, norms and weights of norms are float in both.
+ * Shape letters are those of core/graph/dimr-op.h, whose arithmetic these calls follow.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#pragma once
+
+#include <cuda_runtime_api.h>
+#include <stddef.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum
+{
+  CUDA_TYPE_F32,
+  CUDA_TYPE_BF16,
+} CudaType;
+
+/* A vector [D] that depends on the time alone. Its values for all steps of a run were computed up
+ * front; the step of this replay is a number in device memory, so one captured graph serves all:
+ *   vector of image b = values + *index · step_stride + b · image_stride */
+typedef struct
+{
+  const float *values;
+  const int   *index;        /* device; NULL: 0 */
+  size_t       step_stride;  /* floats: T · D */
+  size_t       image_stride; /* floats: D where every image has its own time, else 0 */
+} CudaTimed;
+
+/* Tensors that are read as one along their channels. */
+#define CUDA_MAX_SOURCES 64
+typedef struct
+{
+  int         n;
+  int         widths[CUDA_MAX_SOURCES];    /* channels of each */
+  const void *data[CUDA_MAX_SOURCES];      /* [rows, widths[i]] */
+  /* A source [B, N, D] whose first @skip tokens are no part of the map: row r of image b is row
+   * b · (rows_per_image + skip) + skip + r. 0 for most. */
+  int         skip[CUDA_MAX_SOURCES];
+} CudaSources;
+
+/* out [n_times, D]: p1 + s (p0 − p1), s = sigmoid(log_snr/4 · (1 + weight) + bias) */
+cudaError_t cuda_time_param      (cudaStream_t        stream,
+                                  const float        *log_snr,   /* [n_times] */
+                                  int                 n_times,
+                                  const float        *param0,    /* [D] each */
+                                  const float        *param1,
+                                  const float        *weight,
+                                  const float        *bias,
+                                  float              *out,
+                                  int                 d);
+
+/* out, x [rows, D], may be the same; scale · x / (‖x‖/√D + eps) */
+cudaError_t cuda_rms_norm        (cudaStream_t        stream,
+                                  CudaType            type,
+                                  const void         *x,
+                                  CudaTimed           scale,
+                                  void               *out,
+                                  int                 rows,
+                                  int                 rows_per_image,
+                                  int                 d,
+                                  float               eps);
+
+/* out [rows, D] with D = Σ widths, up to 65,536; biased variance, eps inside the root. */
+cudaError_t cuda_layer_norm      (cudaStream_t        stream,
+                                  CudaType            type,
+                                  const CudaSources  *x,         /* host; copied into the launch */
+                                  CudaTimed           weight,
+                                  CudaTimed           bias,
+                                  void               *out,
+                                  int                 rows,
+                                  int                 rows_per_image,
+                                  int                 d,
+                                  float               eps);
+
+/* out [rows, D] = gelu(a) · b, exact (erf) GELU; row r of a begins at a + r · stride elements, of b likewise. */
+cudaError_t cuda_geglu           (cudaStream_t        stream,
+                                  CudaType            type,
+                                  const void         *a,
+                                  const void         *b,
+                                  size_t              stride,
+                                  void               *out,
+                                  int                 rows,
+                                  int                 d);
+
+/* qkv [B, N, 3·D] → out [B, N, D]; any head width up to 128. In BF16 the products run on tensor
+ * cores with heads padded to a multiple of 16 in shared memory, and the softmax is float. */
+cudaError_t cuda_attention       (cudaStream_t        stream,
+                                  CudaType            type,
+                                  const void         *qkv,
+                                  void               *out,
+                                  int                 batch,
+                                  int                 n_tokens,
+                                  int                 n_heads,
+                                  int                 head_width);
+
+/* x, residual, out [B, H, W, D]; weight [k·k, D] and bias [D] float; residual and bias may be NULL.
+ * out may be residual, never x, unless they are the same tensor as x is read (then not in place). */
+cudaError_t cuda_depthwise_conv  (cudaStream_t        stream,
+                                  CudaType            type,
+                                  const void         *x,
+                                  const float        *weight,
+                                  const float        *bias,
+                                  const void         *residual,
+                                  void               *out,
+                                  int                 batch,
+                                  int                 height,
+                                  int                 width,
+                                  int                 d,
+                                  int                 k);
+
+/* x [B, C, H, W] float, weight [D, C, k, k] and bias [D] float → out [B, H/k, W/k, D] */
+cudaError_t cuda_patchify        (cudaStream_t        stream,
+                                  CudaType            type,
+                                  const float        *x,
+                                  const float        *weight,
+                                  const float        *bias,
+                                  void               *out,
+                                  int                 batch,
+                                  int                 channels,
+                                  int                 height,
+                                  int                 width,
+                                  int                 d,
+                                  int                 k);
+
+/* x [B, H, W, D], weight [C, k·k, D] and bias [C] float, zero padding k/2 → out [B, C, H, W] float */
+cudaError_t cuda_conv_to_image   (cudaStream_t        stream,
+                                  CudaType            type,
+                                  const void         *x,
+                                  const float        *weight,
+                                  const float        *bias,
+                                  float              *out,
+                                  int                 batch,
+                                  int                 height,
+                                  int                 width,
+                                  int                 d,
+                                  int                 channels,
+                                  int                 k);
+
+/* x, out [B, H, W, D], may be the same; table [rows ≥ H · table_width, D] float: adds row h · table_width + w */
+cudaError_t cuda_add_position    (cudaStream_t        stream,
+                                  CudaType            type,
+                                  const void         *x,
+                                  const float        *table,
+                                  int                 table_width,
+                                  void               *out,
+                                  int                 batch,
+                                  int                 height,
+                                  int                 width,
+                                  int                 d);
+
+/* table [K, D] float, index [B] → out [B, D]; an index outside [0, K) is taken as 0: the host checks before. */
+cudaError_t cuda_embedding       (cudaStream_t        stream,
+                                  CudaType            type,
+                                  const float        *table,
+                                  const int          *index,
+                                  void               *out,
+                                  int                 batch,
+                                  int                 k,
+                                  int                 d);
+
+/* x [B, N, D], token [B, D] → out [B, N + 1, D], the token first */
+cudaError_t cuda_prepend_token   (cudaStream_t        stream,
+                                  CudaType            type,
+                                  const void         *x,
+                                  const void         *token,
+                                  void               *out,
+                                  int                 batch,
+                                  int                 n_tokens,
+                                  int                 d);
+
+/* x [B, N, D] → out [B, length, D]: tokens [start, start + length) */
+cudaError_t cuda_slice_tokens    (cudaStream_t        stream,
+                                  CudaType            type,
+                                  const void         *x,
+                                  void               *out,
+                                  int                 batch,
+                                  int                 n_tokens,
+                                  int                 start,
+                                  int                 length,
+                                  int                 d);
+
+/* x [B, H, W, f·f·D] → out [B, f·H, f·W, D]; channels ordered (dy, dx, d) */
+cudaError_t cuda_pixel_shuffle   (cudaStream_t        stream,
+                                  CudaType            type,
+                                  const void         *x,
+                                  void               *out,
+                                  int                 batch,
+                                  int                 height,
+                                  int                 width,
+                                  int                 d,
+                                  int                 f);
+
+/* out [rows, Σ widths] */
+cudaError_t cuda_concat          (cudaStream_t        stream,
+                                  CudaType            type,
+                                  const CudaSources  *x,
+                                  void               *out,
+                                  int                 rows,
+                                  int                 rows_per_image);
+
+/* out = a + b, [n] each, may be the same */
+cudaError_t cuda_add             (cudaStream_t        stream,
+                                  CudaType            type,
+                                  const void         *a,
+                                  const void         *b,
+                                  void               *out,
+                                  size_t              n);
+
+/* x [B, C, H, W] float → out [B, C, H/f, W/f] float: means of f × f */
+cudaError_t cuda_average_pool    (cudaStream_t        stream,
+                                  const float        *x,
+                                  float              *out,
+                                  int                 planes,    /* B · C */
+                                  int                 height,
+                                  int                 width,
+                                  int                 f);
+
+/* n elements, rounded to nearest even where they become narrower */
+cudaError_t cuda_convert         (cudaStream_t        stream,
+                                  CudaType            from,
+                                  const void         *x,
+                                  CudaType            to,
+                                  void               *out,
+                                  size_t              n);
+
+/* ---- a sampler's walk, see DimrWalkSpec ---- */
+
+/* One row, as the device reads it. */
+typedef struct
+{
+  double alpha, sigma, start, x0[3], guidance;
+  int    outer;
+  int    newest;   /* which of the three buffers of history takes the new prediction */
+} CudaWalkRow;
+
+/* point [M, n] double → x [copies · M, n] float, @copies times one after the other */
+cudaError_t cuda_walk_prepare    (cudaStream_t        stream,
+                                  const double       *point,
+                                  float              *x,
+                                  int                 images,
+                                  size_t              image_len,
+                                  int                 copies);
+
+/* The guided prediction, X0, the next point and, where the row is outer, x:
+ * eps [M or 2·M, n] float with the unconditional half behind; x, point [M, n] double; history three
+ * buffers [M, n] double, of which the row says which is the newest (k steps before: (newest + 3 − k) % 3). */
+cudaError_t cuda_walk_update     (cudaStream_t        stream,
+                                  const CudaWalkRow  *rows,      /* [n_rows], device */
+                                  const int          *index,     /* device */
+                                  const float        *eps,
+                                  int                 guided,
+                                  double             *x,
+                                  double             *point,
+                                  double * const      history[3],/* host array of device pointers */
+                                  int                 images,
+                                  size_t              image_len);
+
+/* x [n] double → out [n] float */
+cudaError_t cuda_walk_round      (cudaStream_t        stream,
+                                  const double       *x,
+                                  float              *out,
+                                  size_t              n);
+
+#ifdef __cplusplus
+}
+#endif
