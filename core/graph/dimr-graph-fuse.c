@@ -1,16 +1,30 @@
 /* dimr-graph-fuse.c — fewer passes over memory, the same numbers up to rounding
  *
  * Two patterns carry all the gain in a DiMR block: `x + linear (…)` and `x + depthwise_conv (…)`
- * become the residual of the product, and `geglu (linear (x), linear (x))` becomes one node. A
- * node that somebody looks at (kept, or used twice) is never fused away.
+ * become the residual of the product, and `geglu (linear (x), linear (x))` becomes one node. So do
+ * the sums of gradients in a backward pass. A node that somebody looks at (kept, or used twice) is
+ * never fused away.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "core/graph/dimr-graph.h"
 
-/* Residual slots of the ops that have one. */
 #define LINEAR_RESIDUAL 2
-#define DEPTHWISE_RESIDUAL 3
+
+/* The slot of @op that adds something to its result; −1 where there is none. */
+static int
+residual_slot (DimrOp op)
+{
+  switch (op)
+    {
+    case DIMR_OP_LINEAR: return LINEAR_RESIDUAL;
+    case DIMR_OP_DEPTHWISE_CONV: return 3;
+    case DIMR_OP_LINEAR_INPUT_GRAD: return 1;
+    case DIMR_OP_RMS_NORM_GRAD: return 3;
+    case DIMR_OP_DEPTHWISE_INPUT_GRAD: return 2;
+    default: return -1;
+    }
+}
 
 typedef struct
 {
@@ -48,12 +62,12 @@ count_uses (Fusion           *self,
     }
 }
 
+/* Nobody but its one user will miss it. */
 static gboolean
 is_private (const Fusion *self,
-            DimrNodeId    id,
-            DimrOp        op)
+            DimrNodeId    id)
 {
-  return self->uses[id] == 1 && !self->fused[id] && peek (self, id)->op == op;
+  return self->uses[id] == 1 && !self->fused[id];
 }
 
 /* Which slot of addition @id is a product that can take the other one as its residual; −1: none. */
@@ -66,13 +80,10 @@ find_product (const Fusion *self,
   /* The second operand first: models write x + f(x). */
   for (int slot = 1; slot >= 0; slot--)
     {
-      DimrNodeId product = add->inputs[slot];
+      const DimrNode *product = peek (self, add->inputs[slot]);
+      const int residual = residual_slot (product->op);
 
-      if (is_private (self, product, DIMR_OP_LINEAR) &&
-          peek (self, product)->inputs[LINEAR_RESIDUAL] == DIMR_NODE_NONE)
-        return slot;
-      if (is_private (self, product, DIMR_OP_DEPTHWISE_CONV) &&
-          peek (self, product)->inputs[DEPTHWISE_RESIDUAL] == DIMR_NODE_NONE)
+      if (residual >= 0 && is_private (self, add->inputs[slot]) && product->inputs[residual] == DIMR_NODE_NONE)
         return slot;
     }
   return -1;
@@ -86,12 +97,11 @@ is_gated_pair (const Fusion *self,
   const DimrNode *gate = peek (self, id);
   const DimrNode *a, *b;
 
-  if (gate->inputs[0] == gate->inputs[1] ||
-      !is_private (self, gate->inputs[0], DIMR_OP_LINEAR) || !is_private (self, gate->inputs[1], DIMR_OP_LINEAR))
+  if (gate->inputs[0] == gate->inputs[1] || !is_private (self, gate->inputs[0]) || !is_private (self, gate->inputs[1]))
     return FALSE;
   a = peek (self, gate->inputs[0]);
   b = peek (self, gate->inputs[1]);
-  return a->n_inputs == 4 && b->n_inputs == 4 && a->inputs[3] == b->inputs[3] &&
+  return a->op == DIMR_OP_LINEAR && b->op == DIMR_OP_LINEAR && a->n_inputs == 4 && b->n_inputs == 4 && a->inputs[3] == b->inputs[3] &&
          a->inputs[1] != DIMR_NODE_NONE && b->inputs[1] != DIMR_NODE_NONE &&
          a->inputs[LINEAR_RESIDUAL] == DIMR_NODE_NONE && b->inputs[LINEAR_RESIDUAL] == DIMR_NODE_NONE;
 }
@@ -128,7 +138,7 @@ emit_product (Fusion         *self,
               const DimrNode *product,
               DimrNodeId      residual)
 {
-  guint slot = product->op == DIMR_OP_LINEAR ? LINEAR_RESIDUAL : DEPTHWISE_RESIDUAL;
+  const guint slot = (guint) residual_slot (product->op);
   g_autofree DimrNodeId *inputs = g_new (DimrNodeId, product->n_inputs);
 
   for (guint i = 0; i < product->n_inputs; i++)

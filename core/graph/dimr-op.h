@@ -39,6 +39,38 @@ G_BEGIN_DECLS
  * @DIMR_OP_DEPTHWISE_CONV: (x [B, H, W, D], weight [D, 1, k, k], [bias [D]], [residual [B, H, W, D]]), zero padding k/2
  * @DIMR_OP_PIXEL_SHUFFLE: (x [B, H, W, f·f·D]) → [B, f·H, f·W, D]; channels ordered (dy, dx, d)
  * @DIMR_OP_CONV_TO_IMAGE: (x [B, H, W, D], weight [C, D, k, k], [bias [C]]), zero padding k/2 → [B, C, H, W]
+ *
+ * What gradients are made of (dimr-gradient.h). dy stands for the gradient of a result; rows are all leading dimensions together.
+ * @DIMR_OP_LINEAR_INPUT_GRAD: (weight [N, K], [residual […, length]], dy […, N]):
+ *   dy W[:, start … start + length) + residual → […, length]
+ * @DIMR_OP_LINEAR_WEIGHT_GRAD: (dy […, N], x0 […, K0], x1 […, K1], …): dyᵀ concat(x0, x1, …) → [N, ΣKi]
+ * @DIMR_OP_SUM_ROWS: (x […, D]): sums of the rows of each of @length equal parts → [length, D]
+ * @DIMR_OP_SLICE_CHANNELS: (x […, D]): channels [start, start + length) → […, length]
+ * @DIMR_OP_PAD_TOKENS: (x [B, N, D]): zeros around → [B, length, D], x at token @start
+ * @DIMR_OP_TRANSPOSE: (x [B, N, D]) → [B, D, N]
+ * @DIMR_OP_SPREAD: (x [B, C, H, W]): each number divided by factor² to factor × factor places
+ *   → [B, C, factor·H, factor·W]
+ * @DIMR_OP_PATCHES: (x [B, C, H, W]): squares of factor × factor as rows, channels ordered (c, dy, dx)
+ *   → [B, H/factor, W/factor, C·factor²]
+ * @DIMR_OP_UNPATCH: the inverse of PATCHES
+ * @DIMR_OP_WINDOWS: (x [B, C, H, W]) → [B, H, W, C·k²], k = factor: channel (c, i, j) at (h, w) is
+ *   x[c, h + k/2 − i, w + k/2 − j], zero outside: where tap (i, j) of a convolution took (h, w)
+ * @DIMR_OP_POSITION_GRAD: (dy [B, H, W, D]): sums over the batch, at row h·width + w → [length, D], zeros elsewhere
+ * @DIMR_OP_EMBEDDING_GRAD: (dy [B, D], index [B] of I32): sums of the rows with the same index → [length, D]
+ * @DIMR_OP_TIME_PARAM_GRAD: (dy [T, D], log_snr, param0, param1, weight, bias): sums over T of the
+ *   gradients of param0, param1, weight, bias → [4, D]
+ * @DIMR_OP_RMS_NORM_GRAD: (x, scale, dy, [residual]): gradient of x, + residual
+ * @DIMR_OP_RMS_NORM_SCALE_GRAD: (x […, D], dy): gradient of the scale → [length, D], length = T
+ * @DIMR_OP_LAYER_NORM_GRAD: (weight [T, ΣDi], dy […, ΣDi], x0, x1, …): gradients of all xi side by side → […, ΣDi]
+ * @DIMR_OP_LAYER_NORM_WEIGHT_GRAD: (dy […, ΣDi], x0, x1, …): gradient of the weight → [length, ΣDi], length = T
+ * @DIMR_OP_ATTENTION_GRAD: (qkv [B, N, 3·D], y [B, N, D], dy [B, N, D]): gradient of qkv; y is ATTENTION's result
+ * @DIMR_OP_GEGLU_GRAD: (a, b, dy): gradient of a, gelu'(a) · b · dy. (That of b is GEGLU (a, dy).)
+ * @DIMR_OP_DEPTHWISE_INPUT_GRAD: (dy [B, H, W, D], weight [D, 1, k, k], [residual]): gradient of x, + residual
+ * @DIMR_OP_DEPTHWISE_WEIGHT_GRAD: (x [B, H, W, D], dy): gradient of the weight → [D, 1, k, k], k = factor
+ * @DIMR_OP_PIXEL_UNSHUFFLE: (x [B, f·H, f·W, D]) → [B, H, W, f·f·D]: the inverse of PIXEL_SHUFFLE
+ * @DIMR_OP_CONV_TO_IMAGE_INPUT_GRAD: (weight [C, D, k, k], dy [B, C, H, W]): gradient of x → [B, H, W, D]
+ * @DIMR_OP_MEAN_SQUARE: (a [B, …], b [B, …]): means of (a − b)² over each sample → [B]
+ * @DIMR_OP_MEAN_SQUARE_GRAD: (a, b, dy [B]): gradient of a, 2/n · dy · (a − b), n the numbers of a sample
  */
 typedef enum
 {
@@ -63,9 +95,36 @@ typedef enum
   DIMR_OP_DEPTHWISE_CONV,
   DIMR_OP_PIXEL_SHUFFLE,
   DIMR_OP_CONV_TO_IMAGE,
+
+  DIMR_OP_LINEAR_INPUT_GRAD,
+  DIMR_OP_LINEAR_WEIGHT_GRAD,
+  DIMR_OP_SUM_ROWS,
+  DIMR_OP_SLICE_CHANNELS,
+  DIMR_OP_PAD_TOKENS,
+  DIMR_OP_TRANSPOSE,
+  DIMR_OP_SPREAD,
+  DIMR_OP_PATCHES,
+  DIMR_OP_UNPATCH,
+  DIMR_OP_WINDOWS,
+  DIMR_OP_POSITION_GRAD,
+  DIMR_OP_EMBEDDING_GRAD,
+  DIMR_OP_TIME_PARAM_GRAD,
+  DIMR_OP_RMS_NORM_GRAD,
+  DIMR_OP_RMS_NORM_SCALE_GRAD,
+  DIMR_OP_LAYER_NORM_GRAD,
+  DIMR_OP_LAYER_NORM_WEIGHT_GRAD,
+  DIMR_OP_ATTENTION_GRAD,
+  DIMR_OP_GEGLU_GRAD,
+  DIMR_OP_DEPTHWISE_INPUT_GRAD,
+  DIMR_OP_DEPTHWISE_WEIGHT_GRAD,
+  DIMR_OP_PIXEL_UNSHUFFLE,
+  DIMR_OP_CONV_TO_IMAGE_INPUT_GRAD,
+  DIMR_OP_MEAN_SQUARE,
+  DIMR_OP_MEAN_SQUARE_GRAD,
 } DimrOp;
 
-#define DIMR_N_OPS (DIMR_OP_CONV_TO_IMAGE + 1)
+#define DIMR_N_OPS (DIMR_OP_MEAN_SQUARE_GRAD + 1)
+#define DIMR_OP_FIRST_GRADIENT DIMR_OP_LINEAR_INPUT_GRAD
 
 typedef guint32 DimrNodeId;
 
@@ -74,12 +133,12 @@ typedef guint32 DimrNodeId;
 /* What an op needs beside its inputs; a field is zero where the op does not use it. */
 typedef struct
 {
-  guint  n_heads; /* ATTENTION */
-  guint  factor;  /* AVERAGE_POOL, PIXEL_SHUFFLE */
-  guint  width;   /* ADD_POSITION: columns of the table's grid */
-  guint  start;   /* SLICE_TOKENS */
-  guint  length;  /* SLICE_TOKENS */
-  double eps;     /* RMS_NORM, LAYER_NORM */
+  guint  n_heads; /* ATTENTION and its gradient */
+  guint  factor;  /* AVERAGE_POOL, PIXEL_SHUFFLE and their inverses, PATCHES; a kernel size */
+  guint  width;   /* ADD_POSITION and its gradient: columns of the table's grid */
+  guint  start;   /* SLICE_TOKENS, SLICE_CHANNELS, PAD_TOKENS, LINEAR_INPUT_GRAD */
+  guint  length;  /* the same; rows of a sum over rows */
+  double eps;     /* RMS_NORM, LAYER_NORM and their gradients */
 } DimrAttrs;
 
 /* Everything about an op that is not arithmetic. Shapes of absent optional inputs are NULL. */

@@ -26,6 +26,7 @@ struct _CpuProgram
   DimrProgram parent_instance;
   CpuDevice *device;
   DimrPlan *plan;
+  DimrWeights *weights;
   CpuTarget target;
   guint8 *arena;
   GArray *steps;      /* CpuStep */
@@ -58,6 +59,7 @@ cpu_program_finalize (GObject *object)
   g_ptr_array_unref (self->params);
   free (self->arena);
   g_clear_pointer (&self->plan, dimr_plan_unref);
+  g_clear_pointer (&self->weights, dimr_weights_unref);
   g_clear_object (&self->device);
   G_OBJECT_CLASS (cpu_program_parent_class)->finalize (object);
 }
@@ -193,6 +195,7 @@ cpu_program_new (CpuDevice     *device,
 
   self->device = g_object_ref (device);
   self->plan = dimr_plan_ref (plan);
+  self->weights = dimr_weights_ref (weights);
   cpu_device_get_target (device, &self->target);
   self->target.precision = dimr_plan_get_precision (plan);
   self->arena = cpu_try_alloc (dimr_plan_get_arena_size (plan) + GUARD, "This picture", error);
@@ -280,6 +283,23 @@ run_task (gpointer data,
   return FALSE;
 }
 
+typedef struct
+{
+  CpuRun *run;
+  guint phase;
+} OnePhase;
+
+static gboolean
+run_one_phase (gpointer data,
+               guint    phase,
+               gsize    task,
+               guint    thread)
+{
+  const OnePhase *one = data;
+
+  return run_task (one->run, one->phase, task, thread);
+}
+
 static gboolean
 cpu_program_run (DimrProgram   *program,
                  GCancellable  *cancellable,
@@ -298,6 +318,45 @@ cpu_program_run (DimrProgram   *program,
   return !g_cancellable_set_error_if_cancelled (cancellable, error);
 }
 
+static gboolean
+cpu_program_reload (DimrProgram  *program,
+                    GError      **error)
+{
+  CpuProgram *self = CPU_PROGRAM (program);
+
+  cpu_params_reload (cpu_device_peek_params (self->device), self->weights);
+  return TRUE;
+}
+
+/* Phase by phase; the nodes that share one are counted under the first of them. */
+static gboolean
+cpu_program_profile (DimrProgram  *program,
+                     double       *seconds,
+                     GError      **error)
+{
+  CpuProgram *self = CPU_PROGRAM (program);
+  CpuRun run = { self, NULL, NULL };
+  guint n_steps;
+
+  dimr_plan_peek_steps (self->plan, &n_steps);
+  memset (seconds, 0, n_steps * sizeof *seconds);
+  for (guint p = 0; p < self->phases->len; p++)
+    {
+      const guint first = self->first_steps[p], place = g_array_index (self->steps, CpuStep, first).place;
+      const gint64 begin = g_get_monotonic_time ();
+      OnePhase one = { &run, p };
+
+      cpu_team_run (cpu_device_peek_team (self->device), &g_array_index (self->phases, CpuTeamPhase, p), 1, run_one_phase, &one);
+      seconds[place] += (double) (g_get_monotonic_time () - begin) * 1e-6;
+      if (run.error != NULL)
+        {
+          g_propagate_error (error, run.error);
+          return FALSE;
+        }
+    }
+  return TRUE;
+}
+
 static void
 cpu_program_class_init (CpuProgramClass *klass)
 {
@@ -307,4 +366,6 @@ cpu_program_class_init (CpuProgramClass *klass)
   program_class->write = cpu_program_write;
   program_class->run = cpu_program_run;
   program_class->read = cpu_program_read;
+  program_class->reload = cpu_program_reload;
+  program_class->profile = cpu_program_profile;
 }
