@@ -22,6 +22,7 @@ static const struct
   { "models", studio_cli_models, "", N_("list the models on this machine") },
   { "import", studio_cli_import, "PATH…", N_("add a model or an autoencoder to them") },
   { "devices", studio_cli_devices, "", N_("what this machine can compute with") },
+  { "bench", studio_cli_bench, "[MODEL]", N_("how fast a model is here") },
 };
 
 static void

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "core/base/dimr-error.h"
+#include "core/base/dimr-file.h"
 #include "core/base/dimr-rng.h"
 #include "core/classes/dimr-classes.h"
 #include "core/engine/dimr-bench.h"
@@ -22,4 +23,5 @@
 #include "core/library/dimr-paths.h"
 #include "core/model/dimr-cost.h"
 #include "core/model/dimr-model.h"
+#include "core/model/dimr-synthetic.h"
 #include "core/weights/dimr-safetensors-writer.h"

@@ -10,6 +10,7 @@
 #include "core/graph/dimr-traffic.h"
 #include "core/model/dimr-network.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -58,6 +59,18 @@ dimr_bench_get_peak_memory (void)
     return 0;
   line = strstr (text, "VmHWM:");
   return line != NULL ? g_ascii_strtoull (line + strlen ("VmHWM:"), NULL, 10) * 1024 : 0;
+}
+
+void
+dimr_bench_reset_peak_memory (void)
+{
+  /* proc(5): 5 resets the high water mark. */
+  FILE *file = fopen ("/proc/self/clear_refs", "w");
+
+  if (file == NULL)
+    return;
+  fputs ("5", file);
+  fclose (file);
 }
 
 double

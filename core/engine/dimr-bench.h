@@ -108,6 +108,8 @@ gboolean dimr_bench_measure_pictures (DimrModel         *model,
                                       GError           **error);
 /* The most memory that this process has had (VmHWM), in bytes; 0 where the system does not tell. */
 guint64  dimr_bench_get_peak_memory (void);
+/* Lets that count from here on, where the system can. */
+void     dimr_bench_reset_peak_memory (void);
 
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (DimrBenchStep, dimr_bench_step_clear)
 
