@@ -49,15 +49,6 @@ INFER (sum_rows)
   return TRUE;
 }
 
-INFER (slice_channels)
-{
-  EXPECT (in[0]->n_dims >= 2, "[…, D]");
-  EXPECT (attrs->length > 0 && (gint64) attrs->start + attrs->length <= LAST (in[0]), "a range of the channels");
-  *out = *in[0];
-  LAST (out) = attrs->length;
-  return TRUE;
-}
-
 INFER (pad_tokens)
 {
   EXPECT (in[0]->n_dims == 3, "[B, N, D]");
@@ -282,7 +273,6 @@ const DimrOpInfo dimr_op_gradient_infos[DIMR_N_OPS - DIMR_OP_FIRST_GRADIENT] = {
   ROW (DIMR_OP_LINEAR_INPUT_GRAD) = { "linear-input-grad", 3, 3, SLOT (1), SLOT (1), infer_linear_input_grad, macs_linear_input_grad },
   ROW (DIMR_OP_LINEAR_WEIGHT_GRAD) = { "linear-weight-grad", 2, G_MAXUINT, 0, 0, infer_linear_weight_grad, macs_linear_weight_grad },
   ROW (DIMR_OP_SUM_ROWS) = { "sum-rows", 1, 1, 0, 0, infer_sum_rows, NULL },
-  ROW (DIMR_OP_SLICE_CHANNELS) = { "slice-channels", 1, 1, 0, 0, infer_slice_channels, NULL },
   ROW (DIMR_OP_PAD_TOKENS) = { "pad-tokens", 1, 1, 0, 0, infer_pad_tokens, NULL },
   ROW (DIMR_OP_TRANSPOSE) = { "transpose", 1, 1, 0, 0, infer_transpose, NULL },
   ROW (DIMR_OP_SPREAD) = { "spread", 1, 1, 0, 0, infer_spread, NULL },

@@ -1,4 +1,4 @@
-/* cpu-layout.c — numbers that move and stay what they are: SLICE_CHANNELS, PAD_TOKENS, TRANSPOSE,
+/* cpu-layout.c — numbers that move and stay what they are: PAD_TOKENS, TRANSPOSE,
  * SPREAD, PATCHES, UNPATCH, WINDOWS, PIXEL_UNSHUFFLE
  *
  * SPDX-License-Identifier: Apache-2.0
@@ -6,18 +6,6 @@
 #include "kernels/cpu/cpu-private.h"
 
 #include <string.h>
-
-static void
-slice_channels_prepare (CpuBuilder     *builder,
-                        const DimrNode *node,
-                        DimrNodeId      id)
-{
-  const gsize d = cpu_n_channels (cpu_input (builder->graph, node, 0)), length = node->attrs.length;
-  const float *x = cpu_builder_peek (builder, node->inputs[0]);
-
-  cpu_builder_add_copy (builder, x != NULL ? x + node->attrs.start : NULL, d, cpu_builder_peek (builder, id), length,
-                        length, cpu_n_rows (node));
-}
 
 /* PAD_TOKENS: a task is one image. */
 typedef struct
@@ -243,7 +231,6 @@ patches_prepare (CpuBuilder     *builder,
   cpu_builder_add_patches (builder, node->inputs[0], node->attrs.factor, cpu_builder_peek (builder, id));
 }
 
-const CpuOp cpu_op_slice_channels = { NULL, NULL, slice_channels_prepare };
 const CpuOp cpu_op_pad_tokens = { NULL, NULL, pad_tokens_prepare };
 const CpuOp cpu_op_transpose = { NULL, NULL, transpose_prepare };
 const CpuOp cpu_op_spread = { NULL, NULL, spread_prepare };

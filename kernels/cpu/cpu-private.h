@@ -121,7 +121,9 @@ extern const CpuOp cpu_op_attention;
 extern const CpuOp cpu_op_rms_norm, cpu_op_layer_norm, cpu_op_time_param;
 extern const CpuOp cpu_op_depthwise_conv, cpu_op_conv_to_image;
 extern const CpuOp cpu_op_add, cpu_op_geglu, cpu_op_pixel_shuffle, cpu_op_slice_tokens, cpu_op_concat,
-  cpu_op_average_pool, cpu_op_add_position, cpu_op_embedding, cpu_op_prepend_token;
+  cpu_op_average_pool, cpu_op_add_position, cpu_op_embedding, cpu_op_prepend_token, cpu_op_to_image,
+  cpu_op_slice_channels, cpu_op_repeat;
+extern const CpuOp cpu_op_timestep_embedding, cpu_op_unary, cpu_op_modulate, cpu_op_gated_add;
 
 /* Gradients, by file. */
 extern const CpuOp cpu_op_linear_input_grad, cpu_op_linear_weight_grad;
@@ -129,7 +131,7 @@ extern const CpuOp cpu_op_rms_norm_grad, cpu_op_rms_norm_scale_grad, cpu_op_laye
   cpu_op_time_param_grad, cpu_op_sum_rows;
 extern const CpuOp cpu_op_attention_grad;
 extern const CpuOp cpu_op_depthwise_input_grad, cpu_op_depthwise_weight_grad, cpu_op_conv_to_image_input_grad;
-extern const CpuOp cpu_op_slice_channels, cpu_op_pad_tokens, cpu_op_transpose, cpu_op_spread, cpu_op_patches, cpu_op_unpatch,
+extern const CpuOp cpu_op_pad_tokens, cpu_op_transpose, cpu_op_spread, cpu_op_patches, cpu_op_unpatch,
   cpu_op_windows, cpu_op_pixel_unshuffle;
 extern const CpuOp cpu_op_position_grad, cpu_op_embedding_grad, cpu_op_geglu_grad, cpu_op_mean_square, cpu_op_mean_square_grad;
 

@@ -59,16 +59,6 @@ sum_rows (const Op *op)
 }
 
 static void
-slice_channels (const Op *op)
-{
-  const gint64 d = channels (op, 0), length = op->node->attrs.length;
-
-  for (gint64 r = 0; r < n_rows (op); r++)
-    for (gint64 c = 0; c < length; c++)
-      op->y[r * length + c] = op->in[0][r * d + op->node->attrs.start + c];
-}
-
-static void
 pad_tokens (const Op *op)
 {
   const gint64 *x = dims (op, 0), *y = op->node->shape.dims;
@@ -448,7 +438,6 @@ void (* const op_reference_gradients[DIMR_N_OPS - DIMR_OP_FIRST_GRADIENT]) (cons
   ROW (DIMR_OP_LINEAR_INPUT_GRAD) = linear_input_grad,
   ROW (DIMR_OP_LINEAR_WEIGHT_GRAD) = linear_weight_grad,
   ROW (DIMR_OP_SUM_ROWS) = sum_rows,
-  ROW (DIMR_OP_SLICE_CHANNELS) = slice_channels,
   ROW (DIMR_OP_PAD_TOKENS) = pad_tokens,
   ROW (DIMR_OP_TRANSPOSE) = transpose,
   ROW (DIMR_OP_SPREAD) = spread,
