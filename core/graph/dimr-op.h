@@ -39,6 +39,17 @@ G_BEGIN_DECLS
  * @DIMR_OP_DEPTHWISE_CONV: (x [B, H, W, D], weight [D, 1, k, k], [bias [D]], [residual [B, H, W, D]]), zero padding k/2
  * @DIMR_OP_PIXEL_SHUFFLE: (x [B, H, W, f·f·D]) → [B, f·H, f·W, D]; channels ordered (dy, dx, d)
  * @DIMR_OP_CONV_TO_IMAGE: (x [B, H, W, D], weight [C, D, k, k], [bias [C]]), zero padding k/2 → [B, C, H, W]
+ * @DIMR_OP_IMAGE_TO_MAP: (x [B, C, H, W]) → [B, H, W, C]
+ * @DIMR_OP_SILU: (x): x · sigmoid (x)
+ * @DIMR_OP_UPSAMPLE_NEAREST: (x [B, H, W, D]) → [B, f·H, f·W, D]: every pixel f × f times
+ * @DIMR_OP_GROUP_STATS: (x [B, H, W, D]) → [B, groups, 2]: mean and biased variance of each group of
+ *   D/groups channels over the region of the map
+ * @DIMR_OP_GROUP_NORM: (x [B, H, W, D], stats [B or 1, groups, 2], weight [D], bias [D]):
+ *   weight · (x − mean) / √(variance + eps) + bias, then SiLU where asked for
+ * @DIMR_OP_CONV2D: (x [B, H, W, D], weight [N, D, k, k], [bias [N]], [residual]
+ *   [, stats [B or 1, groups, 2], norm weight [D], norm bias [D]]) → [B, H', W', N]:
+ *   x goes through the group norm where there is one, is upsampled by the factor where there is one, and gets
+ *   pad_before zeros above and on the left, pad_after below and on the right; the norm and the factor come by fusion
  */
 typedef enum
 {
@@ -63,23 +74,44 @@ typedef enum
   DIMR_OP_DEPTHWISE_CONV,
   DIMR_OP_PIXEL_SHUFFLE,
   DIMR_OP_CONV_TO_IMAGE,
+  DIMR_OP_IMAGE_TO_MAP,
+  DIMR_OP_SILU,
+  DIMR_OP_UPSAMPLE_NEAREST,
+  DIMR_OP_GROUP_STATS,
+  DIMR_OP_GROUP_NORM,
+  DIMR_OP_CONV2D,
 } DimrOp;
 
-#define DIMR_N_OPS (DIMR_OP_CONV_TO_IMAGE + 1)
+#define DIMR_N_OPS (DIMR_OP_CONV2D + 1)
 
 typedef guint32 DimrNodeId;
 
 #define DIMR_NODE_NONE G_MAXUINT32
 
+/* Rows [top, top + height) and columns [left, left + width) of a map; all zeros: the whole map. */
+typedef struct
+{
+  guint top;
+  guint left;
+  guint height;
+  guint width;
+} DimrRegion;
+
 /* What an op needs beside its inputs; a field is zero where the op does not use it. */
 typedef struct
 {
-  guint  n_heads; /* ATTENTION */
-  guint  factor;  /* AVERAGE_POOL, PIXEL_SHUFFLE */
-  guint  width;   /* ADD_POSITION: columns of the table's grid */
-  guint  start;   /* SLICE_TOKENS */
-  guint  length;  /* SLICE_TOKENS */
-  double eps;     /* RMS_NORM, LAYER_NORM */
+  guint      n_heads;    /* ATTENTION */
+  guint      factor;     /* AVERAGE_POOL, PIXEL_SHUFFLE, UPSAMPLE_NEAREST; CONV2D: 2, or 0 for none */
+  guint      width;      /* ADD_POSITION: columns of the table's grid */
+  guint      start;      /* SLICE_TOKENS */
+  guint      length;     /* SLICE_TOKENS */
+  double     eps;        /* RMS_NORM, LAYER_NORM, GROUP_NORM, CONV2D with a norm */
+  guint      n_groups;   /* GROUP_STATS */
+  DimrRegion region;     /* GROUP_STATS */
+  gboolean   silu;       /* GROUP_NORM, CONV2D with a norm */
+  guint      stride;     /* CONV2D */
+  guint      pad_before; /* CONV2D */
+  guint      pad_after;  /* CONV2D */
 } DimrAttrs;
 
 /* Everything about an op that is not arithmetic. Shapes of absent optional inputs are NULL. */

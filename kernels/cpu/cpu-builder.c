@@ -25,6 +25,12 @@ static const CpuOp * const ops[DIMR_N_OPS] = {
   [DIMR_OP_DEPTHWISE_CONV] = &cpu_op_depthwise_conv,
   [DIMR_OP_PIXEL_SHUFFLE] = &cpu_op_pixel_shuffle,
   [DIMR_OP_CONV_TO_IMAGE] = &cpu_op_conv_to_image,
+  [DIMR_OP_IMAGE_TO_MAP] = &cpu_op_image_to_map,
+  [DIMR_OP_SILU] = &cpu_op_silu,
+  [DIMR_OP_UPSAMPLE_NEAREST] = &cpu_op_upsample_nearest,
+  [DIMR_OP_GROUP_STATS] = &cpu_op_group_stats,
+  [DIMR_OP_GROUP_NORM] = &cpu_op_group_norm,
+  [DIMR_OP_CONV2D] = &cpu_op_conv2d,
 };
 
 const CpuOp *
