@@ -1,13 +1,10 @@
-/* cpu-map.c — what is done to whole maps besides convolving: IMAGE_TO_MAP, SILU, UPSAMPLE_NEAREST
+/* cpu-map.c — IMAGE_TO_MAP and UPSAMPLE_NEAREST
  *
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "kernels/cpu/cpu-private.h"
 
 #include <string.h>
-
-/* Elements of a task. */
-#define GRAIN 16384
 
 /* IMAGE_TO_MAP: a task is a row of an image. */
 typedef struct
@@ -49,39 +46,6 @@ image_to_map_prepare (CpuBuilder     *builder,
   *step = (MapStep){ cpu_builder_peek (builder, node->inputs[0]), cpu_builder_peek (builder, id),
                      (gsize) dims[1], (gsize) dims[2], (gsize) dims[3] };
   cpu_builder_add_step (builder, run_map, step, (gsize) (dims[0] * dims[1]));
-}
-
-/* SILU */
-typedef struct
-{
-  const CpuSimd *simd;
-  const float *x;
-  float *y;
-  gsize n;
-} SiluStep;
-
-static void
-run_silu (gconstpointer  data,
-          gsize          task,
-          guint          thread,
-          GError       **error)
-{
-  const SiluStep *self = data;
-  const gsize first = task * GRAIN;
-
-  self->simd->silu (self->x + first, self->y + first, MIN (GRAIN, self->n - first));
-}
-
-static void
-silu_prepare (CpuBuilder     *builder,
-              const DimrNode *node,
-              DimrNodeId      id)
-{
-  SiluStep *step = cpu_builder_alloc (builder, sizeof *step);
-
-  *step = (SiluStep){ builder->simd, cpu_builder_peek (builder, node->inputs[0]), cpu_builder_peek (builder, id),
-                      dimr_shape_n_elements (&node->shape) };
-  cpu_builder_add_step (builder, run_silu, step, (step->n + GRAIN - 1) / GRAIN);
 }
 
 /* UPSAMPLE_NEAREST: a task makes the f output rows of one input row. */
@@ -126,5 +90,4 @@ upsample_prepare (CpuBuilder     *builder,
 }
 
 const CpuOp cpu_op_image_to_map = { NULL, NULL, image_to_map_prepare };
-const CpuOp cpu_op_silu = { NULL, NULL, silu_prepare };
 const CpuOp cpu_op_upsample_nearest = { NULL, NULL, upsample_prepare };

@@ -36,17 +36,9 @@ group_norm (const float *x, const float *scale, const float *shift, gboolean wit
       }
 }
 
-static void
-silu (const float *x, float *y, gsize n)
-{
-  for (gsize i = 0; i < n; i += CPU_LANES)
-    store_rest (y + i, vec_silu (load_rest (x + i, n - i)), n - i);
-}
-
 void
 CPU_NAME (simd_group_norm_fill) (CpuSimd *table)
 {
   table->group_sums = group_sums;
   table->group_norm = group_norm;
-  table->silu = silu;
 }
