@@ -7,6 +7,8 @@
   void simd_attention_fill_##isa (CpuSimd *table);                                           \
   void simd_rows_fill_##isa (CpuSimd *table);                                                \
   void simd_conv_fill_##isa (CpuSimd *table);                                                \
+  void simd_conv2d_fill_##isa (CpuSimd *table);                                              \
+  void simd_group_norm_fill_##isa (CpuSimd *table);                                          \
   void simd_grad_fill_##isa (CpuSimd *table);                                                \
   void simd_attention_grad_fill_##isa (CpuSimd *table);                                      \
   void simd_conv_grad_fill_##isa (CpuSimd *table);                                           \
@@ -20,6 +22,8 @@
     simd_attention_fill_##isa (table);                                                       \
     simd_rows_fill_##isa (table);                                                            \
     simd_conv_fill_##isa (table);                                                            \
+    simd_conv2d_fill_##isa (table);                                                          \
+    simd_group_norm_fill_##isa (table);                                                      \
     simd_grad_fill_##isa (table);                                                            \
     simd_attention_grad_fill_##isa (table);                                                  \
     simd_conv_grad_fill_##isa (table);                                                       \

@@ -106,7 +106,7 @@ store_part (const float *tile, gsize rows, gsize columns, const float *base, flo
       y[i * n + c] = tile[i * PANEL + c] + (base != NULL ? base[i * n + c] : 0.f);
 }
 
-/* One tile to y, which is [rows, n] from here on; @base likewise, or NULL. */
+/* One tile to y, whose rows are @n apart; @base likewise, or NULL. */
 CPU_INLINE void
 store_tile (Tile tile, const guint rows, gsize columns, const float *base, float *y, gsize n)
 {
@@ -133,6 +133,21 @@ store_tile (Tile tile, const guint rows, gsize columns, const float *base, float
           sum += vec_load (base + i * n + v * CPU_LANES);
         vec_store (y + i * n + v * CPU_LANES, sum);
       }
+}
+
+/* Every row of the tile is @bias, or zeros. */
+CPU_INLINE void
+begin_tile (Tile tile, const guint rows, const float *bias)
+{
+#pragma GCC unroll 2
+  for (guint v = 0; v < 2; v++)
+    {
+      vec b = bias != NULL ? vec_load (bias + v * CPU_LANES) : vec_splat (0.f);
+
+#pragma GCC unroll 16
+      for (guint i = 0; i < rows; i++)
+        tile[i][v] = b;
+    }
 }
 
 /* Runs @call (row, rows) for all of @n_rows with constant numbers of rows: full tiles, then small
