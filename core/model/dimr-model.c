@@ -165,6 +165,7 @@ make_schedule (const DimrConfig *config)
     case DIMR_SCHEDULE_DISCRETE: return dimr_schedule_new_discrete (config->beta_0, config->beta_1, 1000);
     case DIMR_SCHEDULE_LINEAR: return dimr_schedule_new_linear (config->beta_0, config->beta_1);
     case DIMR_SCHEDULE_COSINE: return dimr_schedule_new_cosine ();
+    case DIMR_SCHEDULE_DDPM: return dimr_schedule_new_ddpm (config->beta_0, config->beta_1, 1000);
     default: g_assert_not_reached ();
     }
 }
@@ -174,10 +175,12 @@ make_summary (const DimrConfig *config,
               guint64           n_parameters)
 {
   double millions = (double) n_parameters / 1e6;
+  g_autofree char *branches = NULL;
 
-  return g_strdup_printf ("DiMR, %u %s, %.*f M parameters, %u×%u", config->n_stages,
-                          config->n_stages == 1 ? "branch" : "branches", millions < 100 ? 1 : 0, millions,
-                          config->image_size, config->image_size);
+  if (config->n_stages > 0)
+    branches = g_strdup_printf (", %u %s", config->n_stages, config->n_stages == 1 ? "branch" : "branches");
+  return g_strdup_printf ("%s%s, %.*f M parameters, %u×%u", dimr_config_get_architecture_name (config), branches != NULL ? branches : "",
+                          millions < 100 ? 1 : 0, millions, config->image_size, config->image_size);
 }
 
 /* `config.json` beside the weights, or what their tensors tell. */
