@@ -20,6 +20,7 @@ static const struct
   { "forward", studio_cli_forward, "--input FILE --output FILE", N_("evaluate the network once on given tensors") },
   { "convert", studio_cli_convert, "IN OUT.safetensors", N_("rewrite a checkpoint as safetensors") },
   { "devices", studio_cli_devices, "", N_("what this machine can compute with") },
+  { "bench", studio_cli_bench, "[MODEL]", N_("how fast a model is here") },
 };
 
 static void

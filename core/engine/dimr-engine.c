@@ -342,8 +342,7 @@ on_model_loaded (GObject      *source,
       g_task_return_error (outer, g_steal_pointer (&error));
       return;
     }
-  if (g_set_object (&self->model, model))
-    g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_MODEL]);
+  dimr_engine_set_model (self, model);
   g_task_return_pointer (outer, g_steal_pointer (&model), g_object_unref);
 }
 
@@ -373,6 +372,15 @@ dimr_engine_load_model_finish (DimrEngine    *self,
 {
   g_return_val_if_fail (g_task_is_valid (result, self), NULL);
   return g_task_propagate_pointer (G_TASK (result), error);
+}
+
+void
+dimr_engine_set_model (DimrEngine *self,
+                       DimrModel  *model)
+{
+  g_return_if_fail (DIMR_IS_ENGINE (self) && DIMR_IS_MODEL (model));
+  if (g_set_object (&self->model, model))
+    g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_MODEL]);
 }
 
 DimrModel *

@@ -39,6 +39,9 @@ void        dimr_engine_load_model_async  (DimrEngine           *self,
 DimrModel  *dimr_engine_load_model_finish (DimrEngine           *self,
                                            GAsyncResult         *result,
                                            GError              **error);
+/* A model that is loaded already; what is submitted from now on is made with it. */
+void        dimr_engine_set_model         (DimrEngine           *self,
+                                           DimrModel            *model);
 DimrModel  *dimr_engine_get_model         (DimrEngine           *self);   /* transfer none, nullable */
 const char *dimr_engine_get_device_name   (DimrEngine           *self);   /* transfer none, nullable */
 /* A lasting condition worth a banner ("No NVIDIA GPU was found; the CPU is used."); NULL where there is none. */
