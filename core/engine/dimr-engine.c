@@ -103,7 +103,8 @@ wait_for_job (Shared *shared)
 
 /* Why a person who asked for the best device got the CPU; NULL where they did not. */
 static char *
-make_device_note (const char *spec)
+make_device_note (const char *spec,
+                  DimrDevice *device)
 {
   guint n;
   const DimrBackend * const *backends = dimr_backend_list (&n);
@@ -111,9 +112,25 @@ make_device_note (const char *spec)
   if (strcmp (spec, "auto") != 0)
     return NULL;
   for (guint i = 0; i < n; i++)
-    if (strcmp (backends[i]->id, "cpu") != 0 && backends[i]->get_n_devices (NULL) > 0)
-      return NULL;
-  return g_strdup ("No NVIDIA GPU is used here: pictures are computed on the CPU.");
+    {
+      g_autoptr (GError) reason = NULL;
+      g_autoptr (DimrDevice) better = NULL;
+      g_autofree char *name = NULL;
+
+      if (strcmp (backends[i]->id, "cpu") == 0)
+        break;
+      if (backends[i]->get_n_devices (&reason) > 0)
+        {
+          name = backends[i]->dup_device_name (0);
+          if (strcmp (name, dimr_device_get_name (device)) == 0)
+            return NULL;
+          /* It is there and did not open: once more, for the reason. */
+          better = backends[i]->open (0, 0, &reason);
+        }
+      if (reason != NULL)
+        return g_strdup_printf ("Pictures are computed on the CPU. %s.", reason->message);
+    }
+  return NULL;
 }
 
 static gpointer
@@ -132,7 +149,7 @@ engine_thread (gpointer data)
       g_autoptr (GSource) source = g_idle_source_new ();
 
       start->news->device_name = g_strdup (dimr_device_get_name (device));
-      start->news->device_note = make_device_note (shared->device_spec);
+      start->news->device_note = make_device_note (shared->device_spec, device);
       /* Not g_main_context_invoke(): that runs at once, in this thread, while nobody runs the context. */
       g_source_set_priority (source, G_PRIORITY_DEFAULT);
       g_source_set_callback (source, announce_device, start->news, device_news_free);

@@ -67,11 +67,14 @@ cuda_storage (const DimrGraph *graph,
               DimrPrecision    precision)
 {
   const DimrNode *node = dimr_graph_peek_node (graph, id);
+  const CudaOp *op;
 
   while (node->op == DIMR_OP_RESHAPE)
     node = dimr_graph_peek_node (graph, node->inputs[0]);
-  if (precision == DIMR_PRECISION_F32 || node->dtype != DIMR_DTYPE_F32 || node->op == DIMR_OP_INPUT ||
-      node->op == DIMR_OP_PARAM || (cuda_op_get (node->op)->wide & CUDA_SLOT (CUDA_SLOT_RESULT)))
+  op = cuda_op_get (node->op);
+  /* No row: an input, a parameter, or what supports() refuses. */
+  if (precision == DIMR_PRECISION_F32 || node->dtype != DIMR_DTYPE_F32 || op == NULL ||
+      (op->wide & CUDA_SLOT (CUDA_SLOT_RESULT)))
     return node->dtype;
   return is_residual_stream (node) ? RESIDUAL_STREAM : DIMR_DTYPE_BF16;
 }
