@@ -18,6 +18,9 @@ static const char * const folders[] = {
   "D_layernorm", "D2_plain_rmsnorm",
 };
 
+/* What $DIMR_TEST_DEVICE says. */
+static const char *device_spec = "cpu";
+
 /* A model of the reference data, ready to be evaluated. */
 typedef struct
 {
@@ -50,7 +53,7 @@ model_open (Model      *self,
   self->weights = dimr_weights_open (weights_path, NULL, &error);
   g_assert_no_error (error);
   g_assert_true (dimr_network_check (self->config, self->weights, NULL, &error));
-  self->device = dimr_device_open ("cpu", 0, &error);
+  self->device = dimr_device_open (device_spec, 0, &error);
   g_assert_no_error (error);
 }
 
@@ -328,6 +331,8 @@ main (int argc, char **argv)
   };
 
   g_test_init (&argc, &argv, NULL);
+  if (g_getenv ("DIMR_TEST_DEVICE") != NULL)
+    device_spec = g_getenv ("DIMR_TEST_DEVICE");
   dimr_kernels_init ();
   for (guint i = 0; i < G_N_ELEMENTS (folders); i++)
     {
