@@ -10,9 +10,9 @@
  *   has seen what it sees in the whole picture.
  * - The group norms would see only their tile. So the tiles run in several passes: the statistics that all tiles
  *   find together are given to the next pass, and those of the first norm are exact then, those of the others
- *   nearly, the more so with each pass: 40, 52 and 65 dB after one, two and three of them, where 49 tiles made a
- *   picture of 256 × 256. The last pass makes the picture. Neighbouring tiles share statistics and have whole
- *   margins, so there is no seam to hide.
+ *   nearly, the more so with each pass. (Of the reference autoencoder, 49 tiles made a picture of 256 × 256 that was
+ *   40, 52, 65 and 76 dB from the whole one after one to four of them.) The last pass makes the picture.
+ *   Neighbouring tiles share statistics and have whole margins, so there is no seam to hide.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -31,10 +31,10 @@ typedef struct
   guint         height;      /* of a latent */
   guint         width;
   guint64       memory;      /* bytes that maps may take; 0: what is free on the device */
-  guint         n_passes;    /* with tiles, those that find statistics; 0: DIMR_DECODER_PASSES */
+  guint         n_passes;    /* with tiles, those that find statistics; 0: until two agree, at most DIMR_DECODER_MAX_PASSES */
 } DimrDecoderSettings;
 
-#define DIMR_DECODER_PASSES 3
+#define DIMR_DECODER_MAX_PASSES 8
 
 /* Called between tiles and at the end. */
 typedef void (*DimrDecoderProgress) (double   fraction,

@@ -4,6 +4,8 @@
 #include "core/base/dimr-checked.h"
 #include "core/base/dimr-error.h"
 
+#include <math.h>
+
 #define N_GROUPS 32
 
 guint
@@ -264,4 +266,30 @@ dimr_statistics_sum_get (DimrStatisticsSum *self,
       given[2 * g + 1] = (float) (sum->squares[g] / sum->n);
     }
   return TRUE;
+}
+
+double
+dimr_statistics_sum_distance (DimrStatisticsSum *self,
+                              DimrStatisticsSum *other)
+{
+  GHashTableIter iter;
+  gpointer name, value;
+  double distance = 0;
+  guint n = 0;
+
+  g_hash_table_iter_init (&iter, self->sums);
+  while (g_hash_table_iter_next (&iter, &name, &value))
+    {
+      const Sum *a = value, *b = g_hash_table_lookup (other->sums, name);
+
+      if (b == NULL)
+        return INFINITY;
+      for (guint g = 0; g < N_GROUPS; g++, n++)
+        {
+          const double x = sqrt (a->squares[g] / a->n), y = sqrt (b->squares[g] / b->n), unit = MAX (x, 1e-6);
+
+          distance += pow ((a->mean[g] - b->mean[g]) / unit, 2) + pow ((x - y) / unit, 2);
+        }
+    }
+  return n > 0 ? sqrt (distance / n) : 0;
 }

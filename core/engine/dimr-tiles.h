@@ -68,6 +68,11 @@ gboolean           dimr_statistics_sum_get  (DimrStatisticsSum *self,
                                              const char        *name,
                                              float             *given);
 
+/* How far apart two sets of statistics are, in standard deviations: the root of the mean square of the distances of
+ * means and of deviations over all groups of all norms. */
+double             dimr_statistics_sum_distance (DimrStatisticsSum *self,
+                                                 DimrStatisticsSum *other);
+
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (DimrStatisticsSum, dimr_statistics_sum_free)
 
 G_END_DECLS

@@ -105,7 +105,7 @@ check_tiled (guint         height,
   g_test_message ("%u × %u in %u tiles: %.1f of %.1f MiB, %.1f dB, error at seams %.2f of the others", height, width,
                   dimr_decoder_get_n_tiles (tiled), (double) memory / (1 << 20), (double) arena / (1 << 20), psnr,
                   look_for_seams (wanted, found, &tiles));
-  g_assert_cmpfloat (psnr, >, 45);
+  g_assert_cmpfloat (psnr, >, 55); /* asked are 45 */
   g_assert_cmpfloat (look_for_seams (wanted, found, &tiles), <, 1.3);
 
   again = decode (tiled, z);
