@@ -183,14 +183,13 @@ def prepare(sides, case, folder):
     return prepared
 
 
-def measure(sides, args, seconds):
-    """side -> milliseconds of every round; all lists are of one length."""
+def measure(sides, args, seconds, rounds, store):
+    """Fills @rounds, side -> milliseconds of every round, and calls @store after each."""
     blocks, ended = {}, time.monotonic() + seconds
     kind = args.device.split(':')[0]
     for side in sides:
         side.ask('run', 1)
         blocks[side.name] = max(1, min(MAX_BLOCK, round(1e3 * args.block / side.ask('run', 2)['ms'])))
-    rounds = {side.name: [] for side in sides}
     for i in range(args.rounds):
         if i >= MIN_ROUNDS and time.monotonic() > ended:
             break
@@ -200,7 +199,7 @@ def measure(sides, args, seconds):
             rounds[side.name].append(side.ask('run', blocks[side.name])['ms'])
         print(f'  round {i + 1:3}: ' + '   '.join(f'{name} {times[-1]:9.3f} ms' for name, times in rounds.items())
               + f'   load {os.getloadavg()[0]:.1f}', flush=True)
-    return rounds
+        store()
 
 
 def compare(rounds):
@@ -208,32 +207,41 @@ def compare(rounds):
     ratios = {}
     for name, times in rounds.items():
         ours = rounds.get('ours-' + name.rsplit('-', 1)[1])
-        if ours and not name.startswith('ours'):
+        if ours and times and not name.startswith('ours'):
             ratios[name] = summary([theirs / own for theirs, own in zip(times, ours)])
     return ratios
 
 
-def run_batch(sides, args, model, batch, folder, seconds):
+def run_batch(sides, args, model, batch, folder, seconds, result, store):
+    """Fills @result as it goes: what a run had when it was stopped is stored."""
     case = Path(folder) / 'case.safetensors'
     write_case(model, batch, case)
     print(f'{batch} picture(s) with guidance = batch {2 * batch}', flush=True)
-    result = {'batch': batch, 'samples': 2 * batch, 'sides': prepare(sides, case, folder), 'gpu_before': gpu_state()}
+    result |= {'batch': batch, 'samples': 2 * batch, 'sides': prepare(sides, case, folder), 'gpu_before': gpu_state()}
     sound = [side for side in sides if 'error' not in result['sides'][side.name]]
+    rounds = {side.name: [] for side in sound}
+
+    def summarise():
+        for side in sound:
+            if rounds[side.name]:
+                result['sides'][side.name] |= {'ms': summary(rounds[side.name]), 'rounds_ms': rounds[side.name]}
+        result['ratios'] = compare(rounds)
+        store()
+
     try:
-        rounds = measure(sound, args, seconds)
+        measure(sound, args, seconds, rounds, summarise)
+        for side in sound:
+            result['sides'][side.name] |= side.ask('memory')
     except Failed as failure:
         result['error'] = str(failure)
         print(f'  {failure}: this batch is given up', flush=True)
-        return result
-    for side in sound:
-        result['sides'][side.name] |= {'ms': summary(rounds[side.name]), 'rounds_ms': rounds[side.name],
-                                       **side.ask('memory')}
-        print(f'  {side.name:14} ms: {show(result["sides"][side.name]["ms"])}', flush=True)
-    result['ratios'] = compare(rounds)
     result['gpu_after'] = gpu_state()
-    for name, ratio in result['ratios'].items():
+    store()
+    for side in sound:
+        if rounds[side.name]:
+            print(f'  {side.name:14} ms: {show(result["sides"][side.name]["ms"])}', flush=True)
+    for name, ratio in result.get('ratios', {}).items():
         print(f'  {name}/ours (above 1: ours is faster): {show(ratio)}', flush=True)
-    return result
 
 
 def parse_list(text, known, what):
@@ -260,7 +268,7 @@ def parse_arguments():
     parser.add_argument('--rounds', type=int, default=20, help='at most (20)')
     parser.add_argument('--block', type=float, default=0.5, help='seconds of a block of evaluations (0.5)')
     parser.add_argument('--budget', type=float, default=600, help='seconds of timing in all; three rounds are always made (600)')
-    parser.add_argument('--output', help='JSON file, written anew after every batch')
+    parser.add_argument('--output', help='JSON file, written anew after every round')
     args = parser.parse_args()
     args.ours = parse_list(args.ours, list(BOUNDS), 'precisions')
     args.opponents = parse_list(args.opponents, MODES, 'opponents')
@@ -280,10 +288,14 @@ def main():
         print(json.dumps(result['machine']))
         sides = start_sides(args, model)
         result['sides'] = {side.name: side.description for side in sides}
-        for batch in args.batches:
-            result['batches'].append(run_batch(sides, args, model, batch, folder, args.budget / len(args.batches)))
+
+        def store():
             if args.output:
                 Path(args.output).write_text(json.dumps(result, indent=1))
+
+        for batch in args.batches:
+            result['batches'].append({})
+            run_batch(sides, args, model, batch, folder, args.budget / len(args.batches), result['batches'][-1], store)
         for side in sides:
             side.close()
     if not any(batch.get('ratios') for batch in result['batches']):
