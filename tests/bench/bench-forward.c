@@ -52,7 +52,7 @@ compile (Side        *self,
     }
   graph = dimr_network_build (config, (guint) shape->dims[0], 1, (guint) shape->dims[2], (guint) shape->dims[3], error);
   return graph != NULL &&
-         dimr_bench_program_init (&self->program, graph, dimr_network_find_output (graph, config->n_stages - 1), self->device,
+         dimr_bench_program_init (&self->program, graph, dimr_network_find_noise (graph, config), self->device,
                                   self->precision, dimr_model_peek_weights (self->model), NULL, error);
 }
 
@@ -78,7 +78,7 @@ write_inputs (Side         *self,
         classes[i] = (gint32) wide[i];
       dimr_program_write (self->program.program, dimr_plan_get_input (plan, "y"), classes, batch * sizeof classes[0]);
     }
-  if (!dimr_program_set_series (self->program.program, dimr_plan_get_input (plan, "log_snr"), times, 1, 1, error))
+  if (!dimr_program_set_series (self->program.program, dimr_plan_get_input (plan, dimr_network_get_time_input (dimr_model_peek_config (self->model))), times, 1, 1, error))
     return FALSE;
   self->program.n_times = 1;
   dimr_program_select (self->program.program, 0);
