@@ -61,7 +61,7 @@ typedef struct
 } Message;
 
 static void
-message_free (gpointer data)
+device_message_free (gpointer data)
 {
   Message *self = data;
 
@@ -74,7 +74,7 @@ message_free (gpointer data)
 }
 
 static gboolean
-deliver (gpointer data)
+deliver_device_news (gpointer data)
 {
   Message *self = data;
   g_autoptr (DimrEngine) engine = g_weak_ref_get (&self->link->engine);
@@ -100,7 +100,7 @@ tell (DimrEngineThread *self,
   message->news.devices = g_ptr_array_ref (self->devices);
   /* Not g_main_context_invoke(): that runs at once, in this thread, while nobody runs the context. */
   g_source_set_priority (source, G_PRIORITY_DEFAULT);
-  g_source_set_callback (source, deliver, message, message_free);
+  g_source_set_callback (source, deliver_device_news, message, device_message_free);
   g_source_set_static_name (source, "[dimr] device news");
   g_source_attach (source, self->context);
 }

@@ -12,6 +12,13 @@
 
 #define N_IMAGES 5
 
+/* The kernels are fifty times slower under ThreadSanitizer, to which every micro-batch is the same. */
+#ifdef __SANITIZE_THREAD__
+#define NEXT_MICRO_BATCH 3
+#else
+#define NEXT_MICRO_BATCH 1
+#endif
+
 /* Five images, which no micro-batch but 1 divides. */
 static DimrRequest *
 new_five (DimrEngine *engine)
@@ -66,23 +73,24 @@ static void
 test_a_micro_batch_decides_alone (gconstpointer device)
 {
   test_device_init ();
-  for (guint m = 1; m <= 4; m++)
+  for (guint m = 1; m <= 4; m += NEXT_MICRO_BATCH)
     {
       g_autoptr (DimrEngine) engine = new_engine_on (device);
       g_autoptr (DimrRequest) request = new_five (engine);
       g_autoptr (DimrJob) whole = NULL;
 
+      request->n_steps = 2;
       request->micro_batch = m;
       request->batch = N_IMAGES;
       whole = run_done (engine, request);
       assert_recipe_tells_micro_batch (whole, m);
-      for (guint n = 1; n <= N_IMAGES; n++)
+      for (guint n = 1; n <= N_IMAGES; n += 2)
         {
           g_autoptr (DimrJob) job = NULL;
 
           request->n_classes = n;
-          request->batch = 1 + n % 3;
-          request->previews = n % 2 == 0;
+          request->batch = 1 + n % 4;
+          request->previews = n == 3;
           job = run_done (engine, request);
           assert_same_pictures (whole, job, n);
         }
@@ -97,6 +105,7 @@ test_neighbours_do_not_matter (void)
   g_autoptr (DimrRequest) request = new_five (engine);
   g_autoptr (DimrJob) five = NULL;
 
+  request->n_steps = 2;
   request->micro_batch = 4;
   five = run_done (engine, request);
   for (guint i = 0; i < N_IMAGES; i++)
@@ -140,7 +149,7 @@ test_the_device_chooses_where_the_request_does_not (void)
 static void
 test_a_walk_on_the_device_is_the_host_s (void)
 {
-  for (guint m = 1; m <= 3; m++)
+  for (guint m = 1; m <= 3; m += NEXT_MICRO_BATCH)
     {
       g_autoptr (DimrEngine) host = new_engine ();
       g_autoptr (DimrEngine) engine = NULL;
