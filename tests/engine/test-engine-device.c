@@ -414,6 +414,7 @@ test_a_failed_allocation_is_not_the_end (void)
   request = new_five (engine);
   job = run_done (engine, request);
   assert_recipe_tells_micro_batch (job, 2);
+  g_assert_nonnull (strstr (dimr_job_peek_note (job), "2 images per evaluation instead of 8"));
 
   /* In the middle of a walk there is no second try: half a picture would be of another micro-batch. */
   test_device.failure = DIMR_ERROR_MEMORY;
@@ -464,7 +465,7 @@ test_a_lost_device_ends_and_the_queue_survives (void)
   g_assert_cmpuint (g_list_model_get_n_items (dimr_engine_get_queue (engine)), ==, 1);
   g_assert_cmpuint (test_device.n_runs, ==, 2);
 
-  dimr_engine_use_device (engine, "cpu");
+  dimr_engine_use_device (engine, "cpu", 0);
   wait_for_device_news (engine, dimr_engine_get_device_name (host));
   g_assert_null (dimr_engine_get_device_note (engine));
   while (!dimr_job_is_finished (waiting))
@@ -491,13 +492,13 @@ test_a_device_that_does_not_open_changes_nothing (void)
   g_assert_cmpstr (dimr_engine_peek_devices (engine, &n)[0]->spec, ==, "cpu");
   g_assert_cmpstr (dimr_engine_peek_devices (engine, &n)[1]->spec, ==, "test");
 
-  dimr_engine_use_device (engine, "quantum");
+  dimr_engine_use_device (engine, "quantum", 0);
   job = run_done (engine, request);
   g_assert_cmpstr (dimr_engine_get_device_name (engine), ==, "Test device");
   g_assert_nonnull (strstr (dimr_engine_get_device_note (engine), "quantum"));
   g_assert_nonnull (strstr (dimr_engine_get_device_note (engine), "Test device"));
 
-  dimr_engine_use_device (engine, "cpu");
+  dimr_engine_use_device (engine, "cpu", 0);
   other = run_done (engine, request);
   g_assert_cmpstr (dimr_engine_get_device_name (engine), !=, "Test device");
   g_assert_null (dimr_engine_get_device_note (engine));
