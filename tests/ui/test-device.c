@@ -277,7 +277,7 @@ test_faster (Fixture       *fixture,
   _studio_controls_set_micro_batch (controls, 3);
   _studio_controls_set_precision (controls, DIMR_PRECISION_BF16);
   studio_test_sleep (300);
-  gtk_widget_grab_focus (GTK_WIDGET (controls->skip_switch));
+  g_assert_true (gtk_widget_child_focus (GTK_WIDGET (controls->reuse_row), GTK_DIR_TAB_FORWARD));
   studio_test_sleep (300);
   studio_test_keep (GTK_WIDGET (window), "window-faster");
   set_dark (TRUE);
