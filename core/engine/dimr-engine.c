@@ -261,6 +261,8 @@ dimr_engine_set_model (DimrEngine *self,
                        DimrModel  *model)
 {
   g_return_if_fail (DIMR_IS_ENGINE (self) && DIMR_IS_MODEL (model));
+  /* Every saved picture will tell it: time to begin. */
+  dimr_model_get_hash (model);
   if (g_set_object (&self->model, model))
     g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_MODEL]);
 }
