@@ -28,6 +28,9 @@ int             studio_cli_forward  (int argc, char **argv);
 int             studio_cli_info     (int argc, char **argv);
 int             studio_cli_convert  (int argc, char **argv);
 int             studio_cli_devices  (int argc, char **argv);
+int             studio_cli_models   (int argc, char **argv);
+int             studio_cli_import   (int argc, char **argv);
+int             studio_cli_bench    (int argc, char **argv);
 
 /* Parses @argv with @entries. @usage: what follows the command ("IN OUT.safetensors"); @summary
  * and @examples frame --help. Returns FALSE after it has printed what is wrong, for exit code 2. */

@@ -11,6 +11,8 @@
 #define MAX_STEPS 1000
 #define MAX_COUNT 1000000
 #define MAX_BATCH 4096
+#define MAX_MICRO_BATCH 256
+#define MAX_REUSE 1000
 #define MAX_THREADS 1024
 
 void
@@ -20,6 +22,8 @@ studio_generate_options_init (StudioGenerateOptions *self)
     .steps = STUDIO_NOT_GIVEN,
     .count = STUDIO_NOT_GIVEN,
     .batch = STUDIO_NOT_GIVEN,
+    .micro_batch = STUDIO_NOT_GIVEN,
+    .reuse_low_branches = STUDIO_NOT_GIVEN,
     .threads = STUDIO_NOT_GIVEN,
   };
 }
@@ -58,8 +62,14 @@ studio_generate_options_parse (StudioGenerateOptions *self,
     { "out", 'o', 0, G_OPTION_ARG_FILENAME, &self->out,
       N_("Folder for the pictures, or FILE.png for a single one (" DEFAULT_FOLDER ")"), N_("PATH") },
     { "batch", 'b', 0, G_OPTION_ARG_INT64, &self->batch, N_("Pictures made together; does not change them (4)"), "N" },
+    { "micro-batch", 0, 0, G_OPTION_ARG_INT64, &self->micro_batch,
+      N_("Pictures that one evaluation of the network computes together, 1 to 256; recorded, and part of what makes them (the device's)"), "N" },
+    { "skip-unconditional", 0, 0, G_OPTION_ARG_NONE, &self->skip_unconditional,
+      N_("Faster, not exact: leave the unconditional half out where g is within 0.01 of 1; matters for cosine guidance"), NULL },
+    { "reuse-low-branches", 0, 0, G_OPTION_ARG_INT64, &self->reuse_low_branches,
+      N_("Faster, not exact: compute the lower branches only at every K-th evaluation, 2 to 1000 (every one)"), "K" },
     { "device", 'd', 0, G_OPTION_ARG_STRING, &self->device, N_("auto, cpu, cuda or cuda:N (auto)"), N_("NAME") },
-    { "precision", 0, 0, G_OPTION_ARG_STRING, &self->precision, N_("f32 or bf16 (f32)"), N_("NAME") },
+    { "precision", 0, 0, G_OPTION_ARG_STRING, &self->precision, N_("auto, f32 or bf16 (auto: what suits the device)"), N_("NAME") },
     { "threads", 't', 0, G_OPTION_ARG_INT64, &self->threads, N_("Threads of the CPU, 0 for one a core (0)"), "N" },
     { "noise", 0, 0, G_OPTION_ARG_FILENAME, &self->noise,
       N_("Start from the safetensors tensor “noise” [pictures, C, H, W] instead of the seed"), N_("FILE") },
@@ -78,6 +88,7 @@ studio_generate_options_parse (StudioGenerateOptions *self,
                            "  dimr generate --class lion\n"
                            "  dimr generate --class 'goldfish,monarch,\"school bus\"' --count 4 --seed 7 --out zoo\n"
                            "  dimr generate --class 207-209 --cfg 1.8 --guidance cosine --power 2 --steps 50\n"
+                           "  dimr generate --class lion --count 64 --micro-batch 8 --device cuda\n"
                            "  dimr generate --model DiMR-XL_2R_800epochs.pth --class 'red panda' --out panda.png\n",
                            entries, &argc, &argv);
 }
@@ -150,7 +161,7 @@ take_choices (const StudioGenerateOptions  *self,
   if (self->grid != NULL && !dimr_time_grid_from_string (self->grid, &request->time_grid))
     return refuse (error, _("--grid is uniform or log-snr, not “%s”"), self->grid);
   if (self->precision != NULL && !dimr_precision_from_string (self->precision, &request->precision))
-    return refuse (error, _("--precision is f32 or bf16, not “%s”"), self->precision);
+    return refuse (error, _("--precision is auto, f32 or bf16, not “%s”"), self->precision);
   if (self->guidance != NULL && !dimr_guidance_kind_from_string (self->guidance, &request->guidance.kind))
     return refuse (error, _("--guidance is constant or cosine, not “%s”"), self->guidance);
   if (self->cfg != NULL && !parse_number (self->cfg, 0, 100, &request->guidance.scale))
@@ -215,10 +226,13 @@ studio_generate_options_to_request (const StudioGenerateOptions  *self,
   request->batch = DEFAULT_BATCH;
   request->previews = !self->no_previews;
   request->trace = self->trace != NULL;
+  request->skip_unconditional = self->skip_unconditional;
   request->seed = dimr_request_random_seed ();
   if (!take_uint ("--count", self->count, 1, MAX_COUNT, &request->count, error)
       || !take_uint ("--steps", self->steps, 1, MAX_STEPS, &request->n_steps, error)
       || !take_uint ("--batch", self->batch, 1, MAX_BATCH, &request->batch, error)
+      || !take_uint ("--micro-batch", self->micro_batch, 1, MAX_MICRO_BATCH, &request->micro_batch, error)
+      || !take_uint ("--reuse-low-branches", self->reuse_low_branches, 2, MAX_REUSE, &request->reuse_low_branches, error)
       || !take_uint ("--threads", self->threads, 0, MAX_THREADS, &threads, error)
       || !take_uint64 ("--index", self->index, &request->first_index, error)
       || (g_strcmp0 (self->seed, "-1") != 0 && !take_uint64 ("--seed", self->seed, &request->seed, error))

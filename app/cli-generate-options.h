@@ -30,10 +30,13 @@ typedef struct
   gint64 steps;
   gint64 count;
   gint64 batch;
+  gint64 micro_batch;
+  gint64 reuse_low_branches;
   gint64 threads;
   gboolean json;
   gboolean quiet;
   gboolean no_previews;
+  gboolean skip_unconditional;
 } StudioGenerateOptions;
 
 void         studio_generate_options_init       (StudioGenerateOptions        *self);

@@ -25,6 +25,7 @@ typedef struct
   StudioProgress *progress;
   gint64 began;
   gboolean introduced;
+  gboolean noted;
   guint told_first, told_step; /* the last step that --json told of */
   GError *error;
 } Run;
@@ -98,6 +99,7 @@ introduce_json (Run *run)
 {
   const DimrRequest *request = run->request;
   DimrModel *model = dimr_engine_get_model (run->engine);
+  g_autoptr (DimrRecipe) recipe = dimr_job_dup_recipe (run->job, 0); /* tells what the device chose */
   JsonBuilder *event = studio_cli_event_new ("start");
 
   studio_cli_event_string (event, "version", DIMR_VERSION);
@@ -114,7 +116,8 @@ introduce_json (Run *run)
   studio_cli_event_string (event, "guidance", dimr_guidance_kind_to_string (request->guidance.kind));
   studio_cli_event_double (event, "cfg", request->guidance.scale);
   studio_cli_event_double (event, "power", request->guidance.power);
-  studio_cli_event_string (event, "precision", dimr_precision_to_string (request->precision));
+  studio_cli_event_string (event, "precision", dimr_precision_to_string (recipe->precision));
+  studio_cli_event_int (event, "micro_batch", recipe->micro_batch);
   studio_cli_event_int (event, "batch", request->batch);
   json_builder_set_member_name (event, "classes");
   json_builder_begin_array (event);
@@ -153,6 +156,30 @@ warn_untrained (Run *run)
                       class->name, class->index);
         }
       return; /* once is enough */
+    }
+}
+
+/* What the job has to say of itself, once. */
+static void
+tell_note (Run     *run,
+           DimrJob *job)
+{
+  const char *note = dimr_job_peek_note (job);
+
+  if (note == NULL || run->noted)
+    return;
+  run->noted = TRUE;
+  if (run->options->json)
+    {
+      JsonBuilder *event = studio_cli_event_new ("warning");
+
+      studio_cli_event_string (event, "message", note);
+      studio_cli_event_print (event);
+    }
+  else if (!run->options->quiet)
+    {
+      studio_progress_clear (run->progress);
+      g_printerr (_("Note: %s\n"), note);
     }
 }
 
@@ -199,6 +226,7 @@ on_changed (DimrJob *job,
         introduce (run);
       warn_untrained (run);
     }
+  tell_note (run, job);
 
   dimr_job_get_batch (job, &first, &n);
   if (n == 0 || dimr_job_get_state (job) != DIMR_JOB_RUNNING)
@@ -232,6 +260,7 @@ print_image_json (guint             index,
   studio_cli_event_string (event, "class", recipe->class_name);
   studio_cli_event_int (event, "seed", recipe->seed);
   studio_cli_event_int (event, "image_index", recipe->image_index);
+  studio_cli_event_int (event, "micro_batch", recipe->micro_batch);
   studio_cli_event_string (event, "model_hash", recipe->model_hash);
   studio_cli_event_print (event);
 }
@@ -280,6 +309,16 @@ write_trace (Run     *run,
   return dimr_safetensors_write (run->options->trace, names, tensors, NULL, NULL, NULL, NULL, error);
 }
 
+/* What a person can do about a device that is gone. */
+static GError *
+describe_failure (Run          *run,
+                  const GError *error)
+{
+  if (!g_error_matches (error, DIMR_ERROR, DIMR_ERROR_DEVICE_LOST))
+    return g_error_copy (error);
+  return g_error_new (DIMR_ERROR, DIMR_ERROR_DEVICE_LOST, _("%s; start again, or use --device cpu"), error->message);
+}
+
 static void
 on_finished (DimrJob *job,
              Run     *run)
@@ -287,7 +326,7 @@ on_finished (DimrJob *job,
   GError *error = NULL;
 
   if (dimr_job_get_state (job) == DIMR_JOB_FAILED)
-    error = g_error_copy (dimr_job_peek_error (job));
+    error = describe_failure (run, dimr_job_peek_error (job));
   else if (dimr_job_get_state (job) == DIMR_JOB_CANCELLED)
     error = g_error_new_literal (G_IO_ERROR, G_IO_ERROR_CANCELLED, "Stopped");
   else if (run->options->trace != NULL)

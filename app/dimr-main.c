@@ -19,7 +19,10 @@ static const struct
   { "info", studio_cli_info, "[MODEL]", N_("what a model is, costs and needs") },
   { "forward", studio_cli_forward, "--input FILE --output FILE", N_("evaluate the network once on given tensors") },
   { "convert", studio_cli_convert, "IN OUT.safetensors", N_("rewrite a checkpoint as safetensors") },
+  { "models", studio_cli_models, "", N_("list the models on this machine") },
+  { "import", studio_cli_import, "PATH…", N_("add a model or an autoencoder to them") },
   { "devices", studio_cli_devices, "", N_("what this machine can compute with") },
+  { "bench", studio_cli_bench, "[MODEL]", N_("how fast a model is here") },
 };
 
 static void

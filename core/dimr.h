@@ -5,8 +5,10 @@
 #pragma once
 
 #include "core/base/dimr-error.h"
+#include "core/base/dimr-file.h"
 #include "core/base/dimr-rng.h"
 #include "core/classes/dimr-classes.h"
+#include "core/engine/dimr-bench.h"
 #include "core/engine/dimr-engine.h"
 #include "core/engine/dimr-forward.h"
 #include "core/engine/dimr-job.h"
@@ -15,7 +17,11 @@
 #include "core/image/dimr-image.h"
 #include "core/image/dimr-png.h"
 #include "core/image/dimr-recipe.h"
+#include "core/library/dimr-entry.h"
+#include "core/library/dimr-hash.h"
+#include "core/library/dimr-library.h"
 #include "core/library/dimr-paths.h"
 #include "core/model/dimr-cost.h"
 #include "core/model/dimr-model.h"
+#include "core/model/dimr-synthetic.h"
 #include "core/weights/dimr-safetensors-writer.h"

@@ -1,77 +1,242 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/diffusion/dimr-denoiser.h"
 
+#include "core/base/dimr-error.h"
 #include "core/image/dimr-recipe.h"
 #include "core/model/dimr-network.h"
 
 #include <math.h>
 #include <string.h>
 
+/* One form of evaluation, compiled. */
+typedef struct
+{
+  DimrPlan *plan;
+  DimrProgram *program;
+  DimrWalkPorts ports;
+  DimrNodeId log_snr;
+  DimrNodeId low; /* output of the whole network, input of the last branch */
+  gsize low_len;
+} Form;
+
+/* Invariants: `forms` that were announced are compiled and have the series; `low_of` is the form
+ * whose program holds the newest part of the lower branches, or −1. */
 struct _DimrDenoiser
 {
   DimrModel *model;
-  DimrPlan *plan;
-  DimrProgram *program;
-  gboolean guided;
+  DimrDevice *device;
+  DimrDenoiserSettings settings;
   gsize image_len;
-  float *x;   /* [1 or 2, C, H, W] as the program takes it */
-  float *eps; /* [1 or 2, C, H, W] conditional first */
-  DimrNodeId in_x, in_log_snr, in_y, out;
+  Form forms[DIMR_N_EVALUATIONS];
+  float *series;       /* [n_series] log_snr as announced */
+  guint n_series;
+  DimrEvaluation *evaluations; /* [n_series] */
+  int low_of;
+  gboolean low_handed_on;
+  float *x;            /* [2·M, C, H, W] as the program takes it */
+  float *eps;          /* [2·M, C, H, W] */
+  gint32 *y;           /* [2·M] */
 };
 
+static DimrGraph *
+build_graph (DimrModel                   *model,
+             const DimrDenoiserSettings  *settings,
+             DimrEvaluation               evaluation,
+             GError                     **error)
+{
+  const DimrConfig *config = dimr_model_peek_config (model);
+  const guint batch = settings->micro_batch * (evaluation & DIMR_EVALUATION_UNGUIDED ? 1 : 2);
+  const guint side = config->image_size;
+
+  return evaluation & DIMR_EVALUATION_LAST_BRANCH ? dimr_network_build_last_branch (config, batch, 1, side, side, error)
+                                                  : dimr_network_build (config, batch, 1, side, side, error);
+}
+
+static DimrPlan *
+plan_form (DimrModel                   *model,
+           DimrDevice                  *device,
+           const DimrDenoiserSettings  *settings,
+           DimrEvaluation               evaluation,
+           GError                     **error)
+{
+  const DimrConfig *config = dimr_model_peek_config (model);
+  g_autoptr (DimrGraph) graph = build_graph (model, settings, evaluation, error);
+  DimrNodeId outputs[2];
+  guint n_outputs = 1;
+
+  if (graph == NULL)
+    return NULL;
+  outputs[0] = dimr_network_find_output (graph, config->n_stages - 1);
+  if (settings->keep_low && !(evaluation & DIMR_EVALUATION_LAST_BRANCH))
+    outputs[n_outputs++] = dimr_network_find_low (graph, config);
+  return dimr_plan_new (graph, outputs, n_outputs, device, settings->precision, error);
+}
+
+/* What a walk begins with. */
+static DimrEvaluation
+first_evaluation (const DimrDenoiserSettings *settings)
+{
+  return settings->guided ? DIMR_EVALUATION_WHOLE : DIMR_EVALUATION_UNGUIDED;
+}
+
+guint
+dimr_denoiser_find_micro_batch (DimrModel                  *model,
+                                DimrDevice                 *device,
+                                const DimrDenoiserSettings *settings)
+{
+  DimrDenoiserSettings smaller;
+
+  g_return_val_if_fail (DIMR_IS_MODEL (model) && DIMR_IS_DEVICE (device) && settings != NULL, 0);
+
+  smaller = *settings;
+  while ((smaller.micro_batch /= 2) > 0)
+    {
+      g_autoptr (DimrPlan) plan = plan_form (model, device, &smaller, first_evaluation (&smaller), NULL);
+
+      if (plan != NULL)
+        return smaller.micro_batch;
+    }
+  return 0;
+}
+
+/* A failure for memory says what would fit. */
+static void
+advise (DimrDenoiser  *self,
+        GError       **error)
+{
+  guint fits;
+  char *message;
+
+  if (error == NULL || !g_error_matches (*error, DIMR_ERROR, DIMR_ERROR_MEMORY))
+    return;
+  fits = dimr_denoiser_find_micro_batch (self->model, self->device, &self->settings);
+  if (fits == 0)
+    return;
+  message = g_strdup_printf ("%s: %u images per evaluation instead of %u fit", (*error)->message, fits,
+                             self->settings.micro_batch);
+  g_free ((*error)->message);
+  (*error)->message = message;
+}
+
+static gboolean
+announce_series (DimrDenoiser  *self,
+                 Form          *form,
+                 GError       **error)
+{
+  return self->n_series == 0 || form->log_snr == DIMR_NODE_NONE ||
+         dimr_program_set_series (form->program, form->log_snr, self->series, 1, self->n_series, error);
+}
+
+static gboolean
+compile_form (DimrDenoiser    *self,
+              DimrEvaluation   evaluation,
+              GCancellable    *cancellable,
+              GError         **error)
+{
+  Form *form = &self->forms[evaluation];
+
+  if (form->program != NULL)
+    return TRUE;
+  g_clear_pointer (&form->plan, dimr_plan_unref);
+  form->plan = plan_form (self->model, self->device, &self->settings, evaluation, error);
+  if (form->plan == NULL)
+    return FALSE;
+  form->program = dimr_device_compile (self->device, form->plan, dimr_model_peek_weights (self->model), cancellable, error);
+  if (form->program == NULL)
+    return FALSE;
+
+  form->ports.x = dimr_plan_get_input (form->plan, "x");
+  form->ports.y = dimr_plan_get_input (form->plan, "y");
+  form->ports.eps = dimr_plan_get_output (form->plan, 0);
+  form->ports.guided = !(evaluation & DIMR_EVALUATION_UNGUIDED);
+  form->log_snr = dimr_plan_get_input (form->plan, "log_snr");
+  if (self->settings.keep_low)
+    {
+      form->low = evaluation & DIMR_EVALUATION_LAST_BRANCH ? dimr_plan_get_input (form->plan, "low")
+                                                           : dimr_plan_get_output (form->plan, 1);
+      form->low_len = dimr_shape_n_elements (&dimr_graph_peek_node (dimr_plan_peek_graph (form->plan), form->low)->shape);
+    }
+  return announce_series (self, form, error);
+}
+
 DimrDenoiser *
-dimr_denoiser_new (DimrModel      *model,
-                   DimrDevice     *device,
-                   DimrPrecision   precision,
-                   gboolean        guided,
-                   GCancellable   *cancellable,
-                   GError        **error)
+dimr_denoiser_new (DimrModel                   *model,
+                   DimrDevice                  *device,
+                   const DimrDenoiserSettings  *settings,
+                   GCancellable                *cancellable,
+                   GError                     **error)
 {
   g_autoptr (DimrDenoiser) self = NULL;
-  g_autoptr (DimrGraph) graph = NULL;
   const DimrConfig *config;
-  DimrNodeId output;
-  guint batch;
+  gsize n;
 
-  g_return_val_if_fail (DIMR_IS_MODEL (model) && DIMR_IS_DEVICE (device), NULL);
+  g_return_val_if_fail (DIMR_IS_MODEL (model) && DIMR_IS_DEVICE (device) && settings != NULL, NULL);
+  g_return_val_if_fail (settings->micro_batch >= 1 && settings->micro_batch <= DIMR_MAX_MICRO_BATCH, NULL);
+  g_return_val_if_fail (settings->precision != DIMR_PRECISION_AUTO, NULL);
 
   config = dimr_model_peek_config (model);
   self = g_new0 (DimrDenoiser, 1);
   self->model = g_object_ref (model);
-  self->guided = guided && config->num_classes > 0;
-  batch = self->guided ? 2 : 1;
-
-  graph = dimr_network_build (config, batch, 1, config->image_size, config->image_size, error);
-  if (graph == NULL)
-    return NULL;
-  output = dimr_network_find_output (graph, config->n_stages - 1);
-  self->plan = dimr_plan_new (graph, &output, 1, device, precision, error);
-  if (self->plan == NULL)
-    return NULL;
-  self->program = dimr_device_compile (device, self->plan, dimr_model_peek_weights (model), cancellable, error);
-  if (self->program == NULL)
-    return NULL;
-
-  self->in_x = dimr_plan_get_input (self->plan, "x");
-  self->in_log_snr = dimr_plan_get_input (self->plan, "log_snr");
-  self->in_y = dimr_plan_get_input (self->plan, "y");
-  self->out = dimr_plan_get_output (self->plan, 0);
+  self->device = g_object_ref (device);
+  self->settings = *settings;
+  self->settings.guided &= config->num_classes > 0;
   self->image_len = (gsize) config->channels * config->image_size * config->image_size;
-  self->x = g_new (float, batch * self->image_len);
-  self->eps = g_new (float, batch * self->image_len);
-  return g_steal_pointer (&self);
+  self->low_of = -1;
+  if (!compile_form (self, first_evaluation (&self->settings), cancellable, error))
+    {
+      advise (self, error);
+      return NULL;
+    }
+
+  n = 2 * (gsize) settings->micro_batch;
+  self->x = g_try_new (float, n * self->image_len);
+  self->eps = g_try_new (float, n * self->image_len);
+  self->y = g_new (gint32, n);
+  if (self->x != NULL && self->eps != NULL)
+    return g_steal_pointer (&self);
+  g_set_error (error, DIMR_ERROR, DIMR_ERROR_MEMORY,
+               "There is not enough memory for %u images per evaluation; use fewer", settings->micro_batch);
+  return NULL;
 }
 
 void
 dimr_denoiser_free (DimrDenoiser *self)
 {
   g_return_if_fail (self != NULL);
-  g_clear_object (&self->program);
-  g_clear_pointer (&self->plan, dimr_plan_unref);
+  for (guint f = 0; f < DIMR_N_EVALUATIONS; f++)
+    {
+      g_clear_object (&self->forms[f].program);
+      g_clear_pointer (&self->forms[f].plan, dimr_plan_unref);
+    }
   g_clear_object (&self->model);
+  g_clear_object (&self->device);
+  g_free (self->series);
+  g_free (self->evaluations);
   g_free (self->x);
   g_free (self->eps);
+  g_free (self->y);
   g_free (self);
+}
+
+const DimrDenoiserSettings *
+dimr_denoiser_peek_settings (DimrDenoiser *self)
+{
+  g_return_val_if_fail (self != NULL, NULL);
+  return &self->settings;
+}
+
+DimrModel *
+dimr_denoiser_get_model (DimrDenoiser *self)
+{
+  g_return_val_if_fail (self != NULL, NULL);
+  return self->model;
+}
+
+DimrDevice *
+dimr_denoiser_get_device (DimrDenoiser *self)
+{
+  g_return_val_if_fail (self != NULL, NULL);
+  return self->device;
 }
 
 gsize
@@ -79,6 +244,94 @@ dimr_denoiser_get_image_len (DimrDenoiser *self)
 {
   g_return_val_if_fail (self != NULL, 0);
   return self->image_len;
+}
+
+/* A walk with the times of the one before it, as the next batch of a job is, changes nothing. */
+static gboolean
+keep_series (DimrDenoiser  *self,
+             const double  *times,
+             guint          n,
+             GError       **error)
+{
+  const DimrSchedule *schedule = dimr_model_peek_schedule (self->model);
+  const DimrTimeCondition condition = dimr_model_peek_config (self->model)->time_condition;
+  g_autofree float *series = g_new (float, n);
+
+  for (guint i = 0; i < n; i++)
+    series[i] = (float) dimr_schedule_condition (schedule, condition, times[i]);
+  if (self->n_series == n && memcmp (self->series, series, n * sizeof *series) == 0)
+    return TRUE;
+  g_free (self->series);
+  self->series = g_steal_pointer (&series);
+  self->n_series = n;
+  for (guint f = 0; f < DIMR_N_EVALUATIONS; f++)
+    if (self->forms[f].program != NULL && !announce_series (self, &self->forms[f], error))
+      {
+        self->n_series = 0;
+        return FALSE;
+      }
+  return TRUE;
+}
+
+gboolean
+dimr_denoiser_announce (DimrDenoiser          *self,
+                        const double          *times,
+                        const DimrEvaluation  *evaluations,
+                        guint                  n,
+                        GCancellable          *cancellable,
+                        GError               **error)
+{
+  g_return_val_if_fail (self != NULL && times != NULL && evaluations != NULL && n > 0, FALSE);
+
+  if (!keep_series (self, times, n, error))
+    {
+      advise (self, error);
+      return FALSE;
+    }
+  g_free (self->evaluations);
+  self->evaluations = g_memdup2 (evaluations, n * sizeof *evaluations);
+  self->low_of = -1;
+  for (guint i = 0; i < n; i++)
+    {
+      g_return_val_if_fail (evaluations[i] < DIMR_N_EVALUATIONS, FALSE);
+      g_return_val_if_fail (self->settings.guided || evaluations[i] & DIMR_EVALUATION_UNGUIDED, FALSE);
+      g_return_val_if_fail (self->settings.keep_low || !(evaluations[i] & DIMR_EVALUATION_LAST_BRANCH), FALSE);
+      if (!compile_form (self, evaluations[i], cancellable, error))
+        {
+          advise (self, error);
+          return FALSE;
+        }
+    }
+  return TRUE;
+}
+
+/* Makes @evaluation's program ready for value @index of the series. */
+static Form *
+select_form (DimrDenoiser    *self,
+             DimrEvaluation   evaluation,
+             guint            index,
+             GError         **error)
+{
+  Form *form = &self->forms[evaluation];
+
+  if (evaluation & DIMR_EVALUATION_LAST_BRANCH)
+    {
+      Form *from = &self->forms[evaluation & ~DIMR_EVALUATION_LAST_BRANCH];
+
+      g_return_val_if_fail (self->low_of == (int) (from - self->forms), NULL);
+      if (!self->low_handed_on &&
+          !dimr_program_copy (form->program, form->low, from->program, from->low, form->low_len, error))
+        return NULL;
+      self->low_handed_on = TRUE;
+    }
+  else
+    {
+      self->low_of = (int) evaluation;
+      self->low_handed_on = FALSE;
+    }
+  if (form->log_snr != DIMR_NODE_NONE)
+    dimr_program_select (form->program, index);
+  return form;
 }
 
 /* The 512 px option of the released configurations: the network sees x divided by its own standard
@@ -101,42 +354,64 @@ normalize (float       *out,
     out[i] = x[i] * factor;
 }
 
-static gboolean
-evaluate_one (DimrDenoiser  *self,
-              const float   *x,
-              int            y,
-              double         scale,
-              float         *eps,
-              GCancellable  *cancellable,
-              GError       **error)
+/* Fills x and y of the program: @n images, the last one repeated up to M, and the same again for the null class. */
+static void
+fill_inputs (DimrDenoiser *self,
+             const float  *x,
+             const int    *y,
+             guint         n)
 {
   const DimrConfig *config = dimr_model_peek_config (self->model);
   const gint32 null_class = (gint32) config->num_classes - 1;
-  const gint32 classes[2] = { y == DIMR_CLASS_NONE ? null_class : y, null_class };
-  gsize n = self->image_len, batch = self->guided ? 2 : 1;
+  const gsize len = self->image_len;
+  const guint m = self->settings.micro_batch;
 
-  if (config->normalize_input)
-    normalize (self->x, x, n);
-  else
-    memcpy (self->x, x, n * sizeof (float));
-  if (self->guided)
-    memcpy (self->x + n, self->x, n * sizeof (float));
-
-  dimr_program_write (self->program, self->in_x, self->x, batch * n * sizeof (float));
-  if (self->in_y != DIMR_NODE_NONE)
-    dimr_program_write (self->program, self->in_y, classes, batch * sizeof classes[0]);
-  if (!dimr_program_run (self->program, cancellable, error))
-    return FALSE;
-  dimr_program_read (self->program, self->out, self->eps, batch * n);
-
-  if (!self->guided)
+  for (guint i = 0; i < m; i++)
     {
-      memcpy (eps, self->eps, n * sizeof (float));
+      const guint from = MIN (i, n - 1);
+
+      if (i >= n)
+        memcpy (self->x + i * len, self->x + from * len, len * sizeof (float));
+      else if (config->normalize_input)
+        normalize (self->x + i * len, x + i * len, len);
+      else
+        memcpy (self->x + i * len, x + i * len, len * sizeof (float));
+      self->y[i] = y[from] == DIMR_CLASS_NONE ? null_class : y[from];
+      self->y[m + i] = null_class;
+    }
+  memcpy (self->x + m * len, self->x, m * len * sizeof (float));
+}
+
+static gboolean
+evaluate_group (DimrDenoiser  *self,
+                Form          *form,
+                const float   *x,
+                const int     *y,
+                guint          n,
+                double         scale,
+                float         *eps,
+                GCancellable  *cancellable,
+                GError       **error)
+{
+  const guint m = self->settings.micro_batch;
+  const gsize batch = form->ports.guided ? 2 * m : m, len = self->image_len;
+
+  fill_inputs (self, x, y, n);
+  dimr_program_write (form->program, form->ports.x, self->x, batch * len * sizeof (float));
+  if (form->ports.y != DIMR_NODE_NONE)
+    dimr_program_write (form->program, form->ports.y, self->y, batch * sizeof self->y[0]);
+  if (!dimr_program_run (form->program, cancellable, error))
+    return FALSE;
+  dimr_program_read (form->program, form->ports.eps, self->eps, batch * len);
+
+  if (!form->ports.guided)
+    {
+      memcpy (eps, self->eps, n * len * sizeof (float));
       return TRUE;
     }
-  for (gsize i = 0; i < n; i++)
+  for (gsize i = 0; i < n * len; i++)
     {
-      double uncond = self->eps[n + i];
+      double uncond = self->eps[m * len + i];
       eps[i] = (float) (uncond + scale * (self->eps[i] - uncond));
     }
   return TRUE;
@@ -144,25 +419,44 @@ evaluate_one (DimrDenoiser  *self,
 
 gboolean
 dimr_denoiser_evaluate (DimrDenoiser  *self,
+                        guint          index,
                         const float   *x,
                         const int     *y,
                         guint          n,
-                        double         t,
                         double         scale,
                         float         *eps,
                         GCancellable  *cancellable,
                         GError       **error)
 {
-  float log_snr;
+  const guint m = self->settings.micro_batch;
+  Form *form;
 
   g_return_val_if_fail (self != NULL && x != NULL && y != NULL && eps != NULL, FALSE);
+  g_return_val_if_fail (index < self->n_series, FALSE);
+  g_return_val_if_fail (n <= m || !self->settings.keep_low, FALSE);
 
-  log_snr = (float) dimr_schedule_condition (dimr_model_peek_schedule (self->model),
-                                             dimr_model_peek_config (self->model)->time_condition, t);
-  if (self->in_log_snr != DIMR_NODE_NONE)
-    dimr_program_write (self->program, self->in_log_snr, &log_snr, sizeof log_snr);
-  for (guint i = 0; i < n; i++)
-    if (!evaluate_one (self, x + i * self->image_len, y[i], scale, eps + i * self->image_len, cancellable, error))
+  form = select_form (self, self->evaluations[index], index, error);
+  if (form == NULL)
+    return FALSE;
+  for (guint first = 0; first < n; first += m)
+    if (!evaluate_group (self, form, x + first * self->image_len, y + first, MIN (m, n - first), scale,
+                         eps + first * self->image_len, cancellable, error))
       return FALSE;
   return TRUE;
+}
+
+gboolean
+dimr_denoiser_step (DimrDenoiser    *self,
+                    guint            index,
+                    DimrDeviceWalk  *walk,
+                    GCancellable    *cancellable,
+                    GError         **error)
+{
+  Form *form;
+
+  g_return_val_if_fail (self != NULL && DIMR_IS_DEVICE_WALK (walk), FALSE);
+  g_return_val_if_fail (index < self->n_series, FALSE);
+
+  form = select_form (self, self->evaluations[index], index, error);
+  return form != NULL && dimr_device_walk_step (walk, form->program, &form->ports, index, cancellable, error);
 }

@@ -10,6 +10,12 @@ dimr_guidance_is_on (const DimrGuidance *self)
   return self->scale != 1;
 }
 
+gboolean
+dimr_guidance_is_near_one (double g)
+{
+  return fabs (g - 1) < DIMR_GUIDANCE_NEAR_ONE;
+}
+
 double
 dimr_guidance_at (const DimrGuidance *self,
                   double              t)

@@ -27,6 +27,9 @@ typedef struct
 
 /* FALSE where every step would be purely conditional, so that the unconditional half can be left out. */
 gboolean dimr_guidance_is_on  (const DimrGuidance *self);
+/* How far g(t) may be from 1 for the unconditional half to be left out where a request allows it. */
+#define DIMR_GUIDANCE_NEAR_ONE 0.01
+gboolean dimr_guidance_is_near_one (double          g);
 /* g(t) for t in [0, 1]. */
 double   dimr_guidance_at     (const DimrGuidance *self,
                                double              t);

@@ -10,11 +10,12 @@
 #pragma once
 
 #include "core/diffusion/dimr-sampler.h"
+#include "core/graph/dimr-device.h"
 
 G_BEGIN_DECLS
 
 /* Predictions of x0 that a row may combine. */
-#define DIMR_SAMPLER_HISTORY 3
+#define DIMR_SAMPLER_HISTORY DIMR_WALK_HISTORY
 
 /* One evaluation, and where it leads:
  *   next = start·x + Σ_k x0[k]·X0_k, X0_0 the prediction just made, X0_1 the one before, … */
@@ -45,6 +46,16 @@ void          dimr_dpm_solver_3m_plan     (const DimrSchedule *schedule,
                                            const double       *times,
                                            guint               n_steps,
                                            DimrSamplerStep    *steps);
+
+/* A sampler's walk as numbers, all known before it begins, for a device that keeps x itself: @times and
+ * @rows [n_steps], the caller's; the guidance of every row is 1. Errors as of dimr_sampler_new(). */
+gboolean      dimr_sampler_plan           (DimrSamplerKind     kind,
+                                           DimrTimeGrid        grid,
+                                           const DimrSchedule *schedule,
+                                           guint               n_steps,
+                                           double             *times,
+                                           DimrWalkRow        *rows,
+                                           GError            **error);
 
 /* Fills in t, alpha and sigma. */
 void          dimr_sampler_step_set_time  (DimrSamplerStep    *step,

@@ -100,7 +100,6 @@ static gboolean
 check_request (DimrSamplerKind   kind,
                DimrTimeGrid      grid,
                guint             n_steps,
-               gsize             n,
                GError          **error)
 {
   if (n_steps < 1 || n_steps > MAX_STEPS)
@@ -115,11 +114,48 @@ check_request (DimrSamplerKind   kind,
                    "There is no sampler of number %u with time grid %u", (guint) kind, (guint) grid);
       return FALSE;
     }
-  if (n == 0)
+  return TRUE;
+}
+
+/* @steps: [MAX_STEPS] zeros */
+static gboolean
+plan (DimrSamplerKind      kind,
+      DimrTimeGrid         grid,
+      const DimrSchedule  *schedule,
+      guint                n_steps,
+      DimrSamplerStep     *steps,
+      GError             **error)
+{
+  double times[MAX_STEPS + 1];
+
+  if (!check_request (kind, grid, n_steps, error))
+    return FALSE;
+  fill_times (grid, schedule, n_steps, times);
+  kinds[kind].plan (schedule, times, n_steps, steps);
+  return TRUE;
+}
+
+gboolean
+dimr_sampler_plan (DimrSamplerKind      kind,
+                   DimrTimeGrid         grid,
+                   const DimrSchedule  *schedule,
+                   guint                n_steps,
+                   double              *times,
+                   DimrWalkRow         *rows,
+                   GError             **error)
+{
+  g_autofree DimrSamplerStep *steps = g_new0 (DimrSamplerStep, MAX_STEPS);
+
+  g_return_val_if_fail (schedule != NULL && times != NULL && rows != NULL, FALSE);
+
+  if (!plan (kind, grid, schedule, n_steps, steps, error))
+    return FALSE;
+  for (guint i = 0; i < n_steps; i++)
     {
-      g_set_error_literal (error, DIMR_ERROR, DIMR_ERROR_REQUEST,
-                           "A sampler needs at least one value to start from");
-      return FALSE;
+      times[i] = steps[i].t;
+      rows[i] = (DimrWalkRow){ .alpha = steps[i].alpha, .sigma = steps[i].sigma, .start = steps[i].start,
+                               .guidance = 1, .outer = steps[i].outer };
+      memcpy (rows[i].x0, steps[i].x0, sizeof rows[i].x0);
     }
   return TRUE;
 }
@@ -159,21 +195,24 @@ dimr_sampler_new (DimrSamplerKind   kind,
                   GError          **error)
 {
   g_autoptr (DimrSampler) self = NULL;
-  double times[MAX_STEPS + 1];
 
   g_return_val_if_fail (schedule != NULL, NULL);
   g_return_val_if_fail (x_start != NULL, NULL);
 
-  if (!check_request (kind, grid, n_steps, n, error))
-    return NULL;
   self = g_new0 (DimrSampler, 1);
+  if (!plan (kind, grid, schedule, n_steps, self->steps, error))
+    return NULL;
+  if (n == 0)
+    {
+      g_set_error_literal (error, DIMR_ERROR, DIMR_ERROR_REQUEST,
+                           "A sampler needs at least one value to start from");
+      return NULL;
+    }
   self->n_steps = n_steps;
   self->n = n;
   if (!allocate (self, error))
     return NULL;
 
-  fill_times (grid, schedule, n_steps, times);
-  kinds[kind].plan (schedule, times, n_steps, self->steps);
   for (gsize i = 0; i < n; i++)
     self->x[i] = self->point[i] = x_start[i];
   memcpy (self->x_f32, x_start, n * sizeof *x_start);

@@ -2,166 +2,33 @@
 #include "core/engine/dimr-engine.h"
 
 #include "core/base/dimr-error.h"
+#include "core/diffusion/dimr-denoiser.h"
+#include "core/engine/dimr-engine-thread.h"
 #include "core/engine/dimr-job-private.h"
-#include "core/engine/dimr-worker.h"
-#include "core/graph/dimr-device.h"
 
 #include <string.h>
 
-enum { PROP_0, PROP_MODEL, PROP_DEVICE_NAME, PROP_CURRENT_JOB, PROP_N_WAITING, N_PROPS };
+enum { PROP_0, PROP_MODEL, PROP_DEVICE_NAME, PROP_DEVICE_NOTE, PROP_DEVICE_LOST, PROP_CURRENT_JOB, PROP_N_WAITING, N_PROPS };
 
 static GParamSpec *properties[N_PROPS];
 
-/* What the thread shares with the main context. It outlives the engine until the thread is joined,
- * so the thread holds no reference to the engine itself. */
-typedef struct
-{
-  char *device_spec;
-  guint n_threads;
-
-  GMutex lock;
-  GCond cond;
-  GQueue jobs; /* DimrJob, owned; first to run first */
-  gboolean quit;
-} Shared;
-
-/* Invariants: everything here belongs to the main context but `shared`'s queue, which is under its
- * lock. A job is in `queue` from submit until its state leaves QUEUED. */
+/* Invariants: everything here belongs to the main context. A job is in `queue` from submit until its state leaves QUEUED. */
 struct _DimrEngine
 {
   GObject parent_instance;
   GMainContext *context;
-  GThread *thread;
-  Shared *shared;
+  DimrEngineThread *thread;
   DimrModel *model;
   char *device_name;
   char *device_note;
+  GError *lost;       /* why the device is gone; NULL while it works */
+  GPtrArray *devices; /* DimrDeviceChoice; NULL until the thread has asked */
   DimrJob *current;
   GListStore *queue; /* DimrJob */
   guint n_waiting;
 };
 
 G_DEFINE_FINAL_TYPE (DimrEngine, dimr_engine, G_TYPE_OBJECT)
-
-/* ---- the thread ---- */
-
-typedef struct
-{
-  GWeakRef engine;
-  char *device_name;
-  char *device_note;
-} DeviceNews;
-
-static void
-device_news_free (gpointer data)
-{
-  DeviceNews *news = data;
-
-  g_weak_ref_clear (&news->engine);
-  g_free (news->device_name);
-  g_free (news->device_note);
-  g_free (news);
-}
-
-static gboolean
-announce_device (gpointer data)
-{
-  DeviceNews *news = data;
-  g_autoptr (DimrEngine) self = g_weak_ref_get (&news->engine);
-
-  if (self != NULL)
-    {
-      g_free (self->device_name);
-      self->device_name = g_steal_pointer (&news->device_name);
-      g_free (self->device_note);
-      self->device_note = g_steal_pointer (&news->device_note);
-      g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_DEVICE_NAME]);
-    }
-  return G_SOURCE_REMOVE;
-}
-
-/* What the thread is started with. */
-typedef struct
-{
-  Shared *shared;
-  GMainContext *context;
-  DeviceNews *news;
-} ThreadStart;
-
-static DimrJob *
-wait_for_job (Shared *shared)
-{
-  DimrJob *job;
-
-  g_mutex_lock (&shared->lock);
-  while (!shared->quit && g_queue_is_empty (&shared->jobs))
-    g_cond_wait (&shared->cond, &shared->lock);
-  job = shared->quit ? NULL : g_queue_pop_head (&shared->jobs);
-  g_mutex_unlock (&shared->lock);
-  return job;
-}
-
-/* Why a person who asked for the best device got the CPU; NULL where they did not. */
-static char *
-make_device_note (const char *spec)
-{
-  guint n;
-  const DimrBackend * const *backends = dimr_backend_list (&n);
-
-  if (strcmp (spec, "auto") != 0)
-    return NULL;
-  for (guint i = 0; i < n; i++)
-    if (strcmp (backends[i]->id, "cpu") != 0 && backends[i]->get_n_devices (NULL) > 0)
-      return NULL;
-  return g_strdup ("No NVIDIA GPU is used here: pictures are computed on the CPU.");
-}
-
-static gpointer
-engine_thread (gpointer data)
-{
-  g_autofree ThreadStart *start = data;
-  Shared *shared = start->shared;
-  g_autoptr (GMainContext) context = start->context;
-  g_autoptr (GError) error = NULL;
-  g_autoptr (DimrDevice) device = dimr_device_open (shared->device_spec, shared->n_threads, &error);
-  g_autoptr (DimrWorker) worker = device != NULL ? dimr_worker_new (device) : NULL;
-  DimrJob *job;
-
-  if (device != NULL)
-    {
-      g_autoptr (GSource) source = g_idle_source_new ();
-
-      start->news->device_name = g_strdup (dimr_device_get_name (device));
-      start->news->device_note = make_device_note (shared->device_spec);
-      /* Not g_main_context_invoke(): that runs at once, in this thread, while nobody runs the context. */
-      g_source_set_priority (source, G_PRIORITY_DEFAULT);
-      g_source_set_callback (source, announce_device, start->news, device_news_free);
-      g_source_set_static_name (source, "[dimr] device news");
-      g_source_attach (source, context);
-    }
-  else
-    device_news_free (start->news);
-
-  while ((job = wait_for_job (shared)) != NULL)
-    {
-      if (worker != NULL)
-        dimr_worker_run (worker, job);
-      else
-        dimr_job_post_finished (job, DIMR_JOB_FAILED, g_error_copy (error));
-      g_object_unref (job);
-    }
-  return NULL;
-}
-
-static void
-shared_free (Shared *shared)
-{
-  g_queue_clear_full (&shared->jobs, g_object_unref);
-  g_mutex_clear (&shared->lock);
-  g_cond_clear (&shared->cond);
-  g_free (shared->device_spec);
-  g_free (shared);
-}
 
 /* ---- the object ---- */
 
@@ -175,11 +42,7 @@ dimr_engine_dispose (GObject *object)
       dimr_engine_clear_queue (self);
       if (self->current != NULL)
         dimr_engine_cancel (self, self->current);
-      g_mutex_lock (&self->shared->lock);
-      self->shared->quit = TRUE;
-      g_cond_signal (&self->shared->cond);
-      g_mutex_unlock (&self->shared->lock);
-      g_thread_join (g_steal_pointer (&self->thread));
+      g_clear_pointer (&self->thread, dimr_engine_thread_stop);
     }
   g_clear_object (&self->current);
   g_clear_object (&self->queue);
@@ -192,10 +55,11 @@ dimr_engine_finalize (GObject *object)
 {
   DimrEngine *self = DIMR_ENGINE (object);
 
-  g_clear_pointer (&self->shared, shared_free);
   g_clear_pointer (&self->context, g_main_context_unref);
   g_free (self->device_name);
   g_free (self->device_note);
+  g_clear_error (&self->lost);
+  g_clear_pointer (&self->devices, g_ptr_array_unref);
   G_OBJECT_CLASS (dimr_engine_parent_class)->finalize (object);
 }
 
@@ -211,6 +75,8 @@ dimr_engine_get_property (GObject    *object,
     {
     case PROP_MODEL: g_value_set_object (value, self->model); break;
     case PROP_DEVICE_NAME: g_value_set_string (value, self->device_name); break;
+    case PROP_DEVICE_NOTE: g_value_set_string (value, self->device_note); break;
+    case PROP_DEVICE_LOST: g_value_set_boolean (value, self->lost != NULL); break;
     case PROP_CURRENT_JOB: g_value_set_object (value, self->current); break;
     case PROP_N_WAITING: g_value_set_uint (value, self->n_waiting); break;
     default: G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
@@ -228,6 +94,8 @@ dimr_engine_class_init (DimrEngineClass *klass)
   object_class->get_property = dimr_engine_get_property;
   properties[PROP_MODEL] = g_param_spec_object ("model", NULL, NULL, DIMR_TYPE_MODEL, flags);
   properties[PROP_DEVICE_NAME] = g_param_spec_string ("device-name", NULL, NULL, NULL, flags);
+  properties[PROP_DEVICE_NOTE] = g_param_spec_string ("device-note", NULL, NULL, NULL, flags);
+  properties[PROP_DEVICE_LOST] = g_param_spec_boolean ("device-lost", NULL, NULL, FALSE, flags);
   properties[PROP_CURRENT_JOB] = g_param_spec_object ("current-job", NULL, NULL, DIMR_TYPE_JOB, flags);
   properties[PROP_N_WAITING] = g_param_spec_uint ("n-waiting", NULL, NULL, 0, G_MAXUINT, 0, flags);
   g_object_class_install_properties (object_class, N_PROPS, properties);
@@ -240,25 +108,39 @@ dimr_engine_init (DimrEngine *self)
   self->queue = g_list_store_new (DIMR_TYPE_JOB);
 }
 
+static void
+on_device_news (DimrEngine     *self,
+                DimrDeviceNews *news)
+{
+  const gboolean was_lost = self->lost != NULL;
+  GObject *object = G_OBJECT (self);
+
+  if (self->queue == NULL) /* disposed */
+    return;
+  g_object_freeze_notify (object);
+  g_clear_pointer (&self->devices, g_ptr_array_unref);
+  self->devices = g_steal_pointer (&news->devices);
+  if (g_strcmp0 (self->device_note, news->device_note) != 0)
+    g_object_notify_by_pspec (object, properties[PROP_DEVICE_NOTE]);
+  g_free (self->device_note);
+  self->device_note = g_steal_pointer (&news->device_note);
+  g_clear_error (&self->lost);
+  self->lost = g_steal_pointer (&news->lost);
+  if ((self->lost != NULL) != was_lost)
+    g_object_notify_by_pspec (object, properties[PROP_DEVICE_LOST]);
+  g_free (self->device_name);
+  self->device_name = g_steal_pointer (&news->device_name);
+  g_object_notify_by_pspec (object, properties[PROP_DEVICE_NAME]);
+  g_object_thaw_notify (object);
+}
+
 DimrEngine *
 dimr_engine_new (const char *device,
                  guint       n_threads)
 {
   DimrEngine *self = g_object_new (DIMR_TYPE_ENGINE, NULL);
-  ThreadStart *start = g_new0 (ThreadStart, 1);
 
-  self->shared = g_new0 (Shared, 1);
-  self->shared->device_spec = g_strdup (device != NULL ? device : "auto");
-  self->shared->n_threads = n_threads;
-  g_mutex_init (&self->shared->lock);
-  g_cond_init (&self->shared->cond);
-  g_queue_init (&self->shared->jobs);
-
-  start->shared = self->shared;
-  start->context = g_main_context_ref (self->context);
-  start->news = g_new0 (DeviceNews, 1);
-  g_weak_ref_init (&start->news->engine, self);
-  self->thread = g_thread_new ("dimr-engine", engine_thread, start);
+  self->thread = dimr_engine_thread_new (self, self->context, on_device_news, device != NULL ? device : "auto", n_threads);
   return self;
 }
 
@@ -342,8 +224,7 @@ on_model_loaded (GObject      *source,
       g_task_return_error (outer, g_steal_pointer (&error));
       return;
     }
-  if (g_set_object (&self->model, model))
-    g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_MODEL]);
+  dimr_engine_set_model (self, model);
   g_task_return_pointer (outer, g_steal_pointer (&model), g_object_unref);
 }
 
@@ -375,6 +256,15 @@ dimr_engine_load_model_finish (DimrEngine    *self,
   return g_task_propagate_pointer (G_TASK (result), error);
 }
 
+void
+dimr_engine_set_model (DimrEngine *self,
+                       DimrModel  *model)
+{
+  g_return_if_fail (DIMR_IS_ENGINE (self) && DIMR_IS_MODEL (model));
+  if (g_set_object (&self->model, model))
+    g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_MODEL]);
+}
+
 DimrModel *
 dimr_engine_get_model (DimrEngine *self)
 {
@@ -394,6 +284,30 @@ dimr_engine_get_device_note (DimrEngine *self)
 {
   g_return_val_if_fail (DIMR_IS_ENGINE (self), NULL);
   return self->device_note;
+}
+
+gboolean
+dimr_engine_is_device_lost (DimrEngine *self)
+{
+  g_return_val_if_fail (DIMR_IS_ENGINE (self), FALSE);
+  return self->lost != NULL;
+}
+
+const DimrDeviceChoice * const *
+dimr_engine_peek_devices (DimrEngine *self,
+                          guint      *n)
+{
+  g_return_val_if_fail (DIMR_IS_ENGINE (self) && n != NULL, NULL);
+  *n = self->devices != NULL ? self->devices->len : 0;
+  return *n > 0 ? (const DimrDeviceChoice * const *) self->devices->pdata : NULL;
+}
+
+void
+dimr_engine_use_device (DimrEngine *self,
+                        const char *device)
+{
+  g_return_if_fail (DIMR_IS_ENGINE (self) && device != NULL);
+  dimr_engine_thread_use_device (self->thread, device);
 }
 
 /* ---- jobs ---- */
@@ -451,6 +365,10 @@ check_request (DimrModel          *model,
     return refuse (error, "Steps are between 1 and 1000, not %u", request->n_steps);
   if (request->batch < 1)
     return refuse (error, "A batch has at least one image");
+  if (request->micro_batch > DIMR_MAX_MICRO_BATCH)
+    return refuse (error, "One evaluation computes at most %d images, not %u", DIMR_MAX_MICRO_BATCH, request->micro_batch);
+  if (request->reuse_low_branches > 1 && config->n_stages < 2)
+    return refuse (error, "This model has a single branch, so no lower branches can be reused");
   if (!(request->guidance.scale >= 0 && request->guidance.scale <= 100))
     return refuse (error, "Guidance is between 0 and 100, not %g", request->guidance.scale);
   if (request->guidance.kind == DIMR_GUIDANCE_COSINE && !(request->guidance.power > 0 && request->guidance.power <= 100))
@@ -474,6 +392,11 @@ dimr_engine_submit (DimrEngine         *self,
     return NULL;
 
   job = dimr_job_new (self->model, request, self->context);
+  if (self->lost != NULL)
+    {
+      dimr_job_post_finished (job, DIMR_JOB_FAILED, g_error_copy (self->lost));
+      return job;
+    }
   g_signal_connect_object (job, "notify::state", G_CALLBACK (on_job_state), self, G_CONNECT_SWAPPED);
   if (front)
     g_list_store_insert (self->queue, 0, job);
@@ -481,29 +404,8 @@ dimr_engine_submit (DimrEngine         *self,
     g_list_store_append (self->queue, job);
   update_n_waiting (self);
 
-  g_mutex_lock (&self->shared->lock);
-  if (front)
-    g_queue_push_head (&self->shared->jobs, g_object_ref (job));
-  else
-    g_queue_push_tail (&self->shared->jobs, g_object_ref (job));
-  g_cond_signal (&self->shared->cond);
-  g_mutex_unlock (&self->shared->lock);
+  dimr_engine_thread_push (self->thread, job, front);
   return job;
-}
-
-/* TRUE where the thread had not yet taken it. */
-static gboolean
-take_back (DimrEngine *self,
-           DimrJob    *job)
-{
-  gboolean found;
-
-  g_mutex_lock (&self->shared->lock);
-  found = g_queue_remove (&self->shared->jobs, job);
-  g_mutex_unlock (&self->shared->lock);
-  if (found)
-    g_object_unref (job);
-  return found;
 }
 
 void
@@ -516,7 +418,7 @@ dimr_engine_cancel (DimrEngine *self,
     return;
   g_object_ref (job);
   g_cancellable_cancel (dimr_job_get_cancellable (job));
-  if (take_back (self, job))
+  if (dimr_engine_thread_take_back (self->thread, job))
     {
       dimr_job_post_finished (job, DIMR_JOB_CANCELLED, NULL);
       remove_from_queue (self, job);

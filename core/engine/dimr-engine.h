@@ -11,7 +11,7 @@
  *   g_signal_connect (job, "changed", G_CALLBACK (on_changed), data);
  *
  * Properties that notify: "model" (DimrModel, NULL at first), "device-name" (string, NULL until
- * the device is open), "current-job" (DimrJob, NULL while idle), "n-waiting" (guint: jobs behind it).
+ * the device is open), "device-note" (string: see below), "device-lost" (boolean), "current-job" (DimrJob, NULL while idle), "n-waiting" (guint: jobs behind it).
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -21,6 +21,12 @@
 #include "core/model/dimr-model.h"
 
 G_BEGIN_DECLS
+
+typedef struct
+{
+  char *spec; /* "cpu", "cuda:1" */
+  char *name; /* what a person calls it */
+} DimrDeviceChoice;
 
 #define DIMR_TYPE_ENGINE (dimr_engine_get_type ())
 G_DECLARE_FINAL_TYPE (DimrEngine, dimr_engine, DIMR, ENGINE, GObject)
@@ -39,10 +45,24 @@ void        dimr_engine_load_model_async  (DimrEngine           *self,
 DimrModel  *dimr_engine_load_model_finish (DimrEngine           *self,
                                            GAsyncResult         *result,
                                            GError              **error);
+/* A model that is loaded already; what is submitted from now on is made with it. */
+void        dimr_engine_set_model         (DimrEngine           *self,
+                                           DimrModel            *model);
 DimrModel  *dimr_engine_get_model         (DimrEngine           *self);   /* transfer none, nullable */
 const char *dimr_engine_get_device_name   (DimrEngine           *self);   /* transfer none, nullable */
 /* A lasting condition worth a banner ("No NVIDIA GPU was found; the CPU is used."); NULL where there is none. */
 const char *dimr_engine_get_device_note   (DimrEngine           *self);
+
+/* TRUE while the device is gone for good. The note says why; jobs fail at once with that sentence, but
+ * those that already wait are kept until dimr_engine_use_device() finds them another one. */
+gboolean    dimr_engine_is_device_lost    (DimrEngine           *self);
+/* Opens @device, as of dimr_engine_new(), after the running job; jobs that wait go on there. Where it does
+ * not open the one in use stays. "device-name" notifies either way, and the note says why. */
+void        dimr_engine_use_device        (DimrEngine           *self,
+                                           const char           *device);
+/* What @device can be here, best first; none until "device-name" has notified (transfer none). */
+const DimrDeviceChoice * const *dimr_engine_peek_devices (DimrEngine *self,
+                                           guint                *n);
 
 /* Checks @request against the model (DIMR_ERROR_REQUEST says what to change), then queues a copy.
  * @front: before the jobs that wait. (transfer full) */

@@ -211,6 +211,13 @@ write_outputs (DimrProgram   *program,
                                  NULL, cancellable, NULL, NULL, error);
 }
 
+static DimrPrecision
+resolve (DimrDevice    *device,
+         DimrPrecision  precision)
+{
+  return precision == DIMR_PRECISION_AUTO ? dimr_device_get_default_precision (device) : precision;
+}
+
 gboolean
 dimr_forward_file (DimrModel           *model,
                    const char          *device_spec,
@@ -243,6 +250,7 @@ dimr_forward_file (DimrModel           *model,
   device = outputs != NULL ? dimr_device_open (device_spec, n_threads, error) : NULL;
   if (device == NULL)
     return FALSE;
+  precision = resolve (device, precision);
   plan = dimr_plan_new (graph, &g_array_index (outputs, DimrNodeId, 0), outputs->len, device, precision, error);
   if (plan == NULL)
     return FALSE;
@@ -279,7 +287,9 @@ dimr_forecast_memory (const DimrConfig  *config,
   device = dimr_device_open (device_spec, 0, error);
   if (device == NULL)
     return FALSE;
-  graph = dimr_network_build (config, guided && config->num_classes > 0 ? 2 : 1, 1, config->image_size, config->image_size, error);
+  precision = resolve (device, precision);
+  graph = dimr_network_build (config, (guided && config->num_classes > 0 ? 2 : 1) * dimr_device_get_micro_batch (device), 1,
+                              config->image_size, config->image_size, error);
   if (graph == NULL)
     return FALSE;
   output = dimr_network_find_output (graph, config->n_stages - 1);

@@ -11,7 +11,9 @@
 
 G_BEGIN_DECLS
 
-/* Evaluates the network once on the tensors `x` [B, C, H, W], `log_snr` [B] and, for conditional
+/* @precision of AUTO is the device's in both.
+ *
+ * Evaluates the network once on the tensors `x` [B, C, H, W], `log_snr` [B] and, for conditional
  * models, `y` [B] of the safetensors file @input_path, without guidance. Writes `out0`, `out1`, …
  * (one a branch) and the nodes that @taps names to @output_path, all F32 in the graph's own layout.
  * @taps: NULL-terminated names; "all" stands for every named node; NULL: none. An unknown name is
@@ -26,7 +28,7 @@ gboolean dimr_forward_file  (DimrModel           *model,
                              GCancellable        *cancellable,
                              GError             **error);
 
-/* What one evaluation as the sampler does it needs on @device: bytes of the weights and of the arena. */
+/* What one evaluation as the sampler does it needs on @device, of as many images as it prefers: bytes of the weights and of the arena. */
 gboolean dimr_forecast_memory (const DimrConfig  *config,
                                const char        *device,
                                DimrPrecision      precision,

@@ -27,6 +27,14 @@ typedef struct
   double       seconds_elapsed;
 } DimrJobProgress;
 
+/* What computes a job, as its recipes tell it; known once it runs. */
+typedef struct
+{
+  const char    *name;
+  DimrPrecision  precision;   /* not AUTO */
+  guint          micro_batch;
+} DimrJobDevice;
+
 /* @context: where its signals go. Copies @request. */
 DimrJob      *dimr_job_new                (DimrModel             *model,
                                            const DimrRequest     *request,
@@ -55,13 +63,14 @@ void          dimr_job_post_trace         (DimrJob               *self,
 void          dimr_job_post_finished      (DimrJob               *self,
                                            DimrJobState           state,
                                            GError                *error);
-/* The device that computes it, for the recipes. */
+/* @device is copied. @note: what a person should know about it, or NULL. */
 void          dimr_job_post_device        (DimrJob               *self,
-                                           const char            *device_name);
+                                           const DimrJobDevice   *device,
+                                           const char            *note);
 /* The recipe as the worker saves it: with the model's hash, waiting for it. */
 DimrRecipe   *dimr_job_make_recipe        (DimrJob               *self,
                                            guint                  index,
-                                           const char            *device_name,
+                                           const DimrJobDevice   *device,
                                            const char            *model_hash);
 
 G_END_DECLS

@@ -34,14 +34,16 @@ struct _DimrJob
   DimrJobProgress progress;
   Picture *pictures; /* [n_images] */
   guint n_done;
-  char *device_name;
+  DimrJobDevice device; /* its name is owned; NULL until known */
+  char *note;
   GError *error;
   GHashTable *trace;
 
   GMutex lock;
   DimrJobProgress posted;
   Picture *posted_pictures; /* [n_images]: news only; image is NULL where there are none */
-  char *posted_device;
+  DimrJobDevice posted_device; /* likewise; NULL where there are no news */
+  char *posted_note;
   GError *posted_error;
   GHashTable *posted_trace;
   gboolean pending; /* an idle is on its way */
@@ -80,8 +82,10 @@ dimr_job_finalize (GObject *object)
   g_clear_pointer (&self->posted_trace, g_hash_table_unref);
   g_clear_error (&self->error);
   g_clear_error (&self->posted_error);
-  g_free (self->device_name);
-  g_free (self->posted_device);
+  g_free ((char *) self->device.name);
+  g_free ((char *) self->posted_device.name);
+  g_free (self->note);
+  g_free (self->posted_note);
   g_mutex_clear (&self->lock);
   G_OBJECT_CLASS (dimr_job_parent_class)->finalize (object);
 }
@@ -166,10 +170,13 @@ take_news (DimrJob *self)
         done = g_array_new (FALSE, FALSE, sizeof (guint));
       g_array_append_val (done, i);
     }
-  if (self->posted_device != NULL)
+  if (self->posted_device.name != NULL)
     {
-      g_free (self->device_name);
-      self->device_name = g_steal_pointer (&self->posted_device);
+      g_free ((char *) self->device.name);
+      self->device = self->posted_device;
+      self->posted_device.name = NULL;
+      g_free (self->note);
+      self->note = g_steal_pointer (&self->posted_note);
     }
   if (self->posted_error != NULL)
     self->error = g_steal_pointer (&self->posted_error);
@@ -284,12 +291,16 @@ dimr_job_post_trace (DimrJob    *self,
 }
 
 void
-dimr_job_post_device (DimrJob    *self,
-                      const char *device_name)
+dimr_job_post_device (DimrJob             *self,
+                      const DimrJobDevice *device,
+                      const char          *note)
 {
   g_mutex_lock (&self->lock);
-  g_free (self->posted_device);
-  self->posted_device = g_strdup (device_name);
+  g_free ((char *) self->posted_device.name);
+  self->posted_device = *device;
+  self->posted_device.name = g_strdup (device->name);
+  g_free (self->posted_note);
+  self->posted_note = g_strdup (note);
   g_mutex_unlock (&self->lock);
 }
 
@@ -326,10 +337,10 @@ dimr_job_get_cancellable (DimrJob *self)
 }
 
 DimrRecipe *
-dimr_job_make_recipe (DimrJob    *self,
-                      guint       index,
-                      const char *device_name,
-                      const char *model_hash)
+dimr_job_make_recipe (DimrJob             *self,
+                      guint                index,
+                      const DimrJobDevice *device,
+                      const char          *model_hash)
 {
   const DimrRequest *request = self->request;
   DimrRecipe *recipe = dimr_recipe_new ();
@@ -348,8 +359,11 @@ dimr_job_make_recipe (DimrJob    *self,
   recipe->time_grid = request->time_grid;
   recipe->own_noise = request->noise != NULL;
   recipe->guidance = request->guidance;
-  recipe->precision = request->precision;
-  recipe->device = g_strdup (device_name);
+  recipe->precision = device->name != NULL ? device->precision : request->precision;
+  recipe->micro_batch = device->name != NULL ? device->micro_batch : MAX (request->micro_batch, 1);
+  recipe->skip_unconditional = request->skip_unconditional;
+  recipe->reuse_low_branches = request->reuse_low_branches > 1 ? request->reuse_low_branches : 0;
+  recipe->device = g_strdup (device->name);
   recipe->width = recipe->height = dimr_model_get_image_size (self->model);
   recipe->version = g_strdup (DIMR_VERSION);
   return recipe;
@@ -463,7 +477,7 @@ dimr_job_dup_recipe (DimrJob *self,
                      guint    index)
 {
   g_return_val_if_fail (DIMR_IS_JOB (self) && index < self->n_images, NULL);
-  return dimr_job_make_recipe (self, index, self->device_name, dimr_model_get_hash (self->model));
+  return dimr_job_make_recipe (self, index, &self->device, dimr_model_get_hash (self->model));
 }
 
 const char *
@@ -479,6 +493,13 @@ dimr_job_peek_error (DimrJob *self)
 {
   g_return_val_if_fail (DIMR_IS_JOB (self), NULL);
   return self->error;
+}
+
+const char *
+dimr_job_peek_note (DimrJob *self)
+{
+  g_return_val_if_fail (DIMR_IS_JOB (self), NULL);
+  return self->note;
 }
 
 GHashTable *

@@ -58,6 +58,9 @@ DimrRecipe        *dimr_job_dup_recipe           (DimrJob *self,
 /* Where picture @index was saved; NULL where it was not (transfer none). */
 const char        *dimr_job_peek_path            (DimrJob *self,
                                                   guint    index);
+/* A sentence on how it runs, where that is not as asked or expected ("…: 4 images per evaluation instead
+ * of 8 fit"); NULL else (transfer none). */
+const char        *dimr_job_peek_note            (DimrJob *self);
 /* Why the job failed; NULL else (transfer none). */
 const GError      *dimr_job_peek_error           (DimrJob *self);
 /* With request->trace, after DONE: "times" [calls], "xs" [updates, n_images, C, H, W], "latent" [n_images, C, H, W].

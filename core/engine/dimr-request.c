@@ -15,7 +15,7 @@ dimr_request_new (void)
   self->sampler = DIMR_SAMPLER_DPM_SOLVER_FAST;
   self->time_grid = DIMR_TIME_GRID_UNIFORM;
   self->guidance = (DimrGuidance){ .kind = DIMR_GUIDANCE_CONSTANT, .scale = 1, .power = 1 };
-  self->precision = DIMR_PRECISION_F32;
+  self->precision = DIMR_PRECISION_AUTO;
   self->batch = 1;
   self->previews = TRUE;
   return self;

@@ -23,8 +23,11 @@ typedef struct
   DimrSamplerKind sampler;
   DimrTimeGrid    time_grid;
   DimrGuidance    guidance;
-  DimrPrecision   precision;
-  guint           batch;            /* images advanced together, ≥ 1; never changes a picture */
+  DimrPrecision   precision;        /* AUTO: the device's */
+  guint           batch;            /* images advanced together, ≥ 1; never changes a picture; rounded up to whole micro-batches */
+  guint           micro_batch;      /* images that one evaluation computes together; 0: the device's, or fewer where memory is short */
+  gboolean        skip_unconditional; /* faster, not exact: see DimrWalkSettings */
+  guint           reuse_low_branches; /* likewise; 0 or 1: off */
   gboolean        previews;         /* never changes a picture either */
   char           *output_folder;    /* each picture is saved here before it is announced; NULL: not saved */
   float          *noise;            /* [n_images, C, H, W] instead of (seed, index); NULL: Philox */
@@ -34,7 +37,7 @@ typedef struct
 
 #define DIMR_TYPE_REQUEST (dimr_request_get_type ())
 GType        dimr_request_get_type     (void);
-/* One image of class 0, seed 0, 25 steps, fast, guidance off. */
+/* One image of class 0, seed 0, 25 steps, fast, guidance off, precision and micro-batch the device's. */
 DimrRequest *dimr_request_new          (void);
 DimrRequest *dimr_request_copy         (const DimrRequest *self);
 void         dimr_request_free         (DimrRequest       *self);

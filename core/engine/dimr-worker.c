@@ -4,7 +4,7 @@
 #include "core/base/dimr-error.h"
 #include "core/base/dimr-file.h"
 #include "core/base/dimr-rng.h"
-#include "core/diffusion/dimr-denoiser.h"
+#include "core/diffusion/dimr-walk.h"
 #include "core/engine/dimr-trace.h"
 #include "core/image/dimr-png.h"
 
@@ -14,11 +14,8 @@ struct _DimrWorker
 {
   DimrDevice *device;
 
-  /* The compiled network of the last job: most jobs use it again. */
-  DimrDenoiser *denoiser;
-  DimrModel *model;
-  DimrPrecision precision;
-  gboolean guided;
+  DimrDenoiser *denoiser; /* the compiled network of the last job: most jobs use it again */
+  GError *lost;           /* why the device is gone, once it is */
 };
 
 /* One job while it runs; its buffers are for one batch and taken before the first step. */
@@ -30,10 +27,10 @@ typedef struct
   DimrModel *model;
   GCancellable *cancellable;
   DimrTrace *trace; /* NULL where none was asked for */
+  DimrJobDevice device;
   guint n_images;
   gsize image_len;
-  float *x;   /* [batch, C, H, W] */
-  float *eps; /* [batch, C, H, W] */
+  float *x;   /* [batch, C, H, W] to start from */
   int *y;     /* [batch] */
   gint64 began;
   guint64 done; /* image-steps behind us */
@@ -52,7 +49,6 @@ static void
 forget_denoiser (DimrWorker *self)
 {
   g_clear_pointer (&self->denoiser, dimr_denoiser_free);
-  g_clear_object (&self->model);
   dimr_device_trim (self->device);
 }
 
@@ -62,30 +58,42 @@ dimr_worker_free (DimrWorker *self)
   g_return_if_fail (self != NULL);
   forget_denoiser (self);
   g_clear_object (&self->device);
+  g_clear_error (&self->lost);
   g_free (self);
 }
 
-static gboolean
-prepare_denoiser (DimrWorker         *self,
-                  DimrModel          *model,
-                  const DimrRequest  *request,
-                  GCancellable       *cancellable,
-                  GError            **error)
+static DimrDenoiserSettings
+get_settings (Run *self)
 {
-  gboolean guided = dimr_guidance_is_on (&request->guidance) && dimr_model_is_conditional (model);
+  const DimrRequest *request = self->request;
 
-  if (self->denoiser != NULL && self->model == model && self->precision == request->precision &&
-      self->guided == guided)
-    return TRUE;
+  return (DimrDenoiserSettings){
+    .precision = self->device.precision,
+    .micro_batch = self->device.micro_batch,
+    .guided = dimr_guidance_is_on (&request->guidance) && dimr_model_is_conditional (self->model),
+    .keep_low = request->reuse_low_branches > 1,
+  };
+}
+
+static gboolean
+prepare_denoiser (Run     *self,
+                  GError **error)
+{
+  DimrWorker *worker = self->worker;
+  const DimrDenoiserSettings wanted = get_settings (self);
+
+  if (worker->denoiser != NULL && dimr_denoiser_get_model (worker->denoiser) == self->model)
+    {
+      const DimrDenoiserSettings *had = dimr_denoiser_peek_settings (worker->denoiser);
+
+      if (had->precision == wanted.precision && had->micro_batch == wanted.micro_batch &&
+          had->guided == wanted.guided && had->keep_low == wanted.keep_low)
+        return TRUE;
+    }
   /* The old one goes first: two models at once may not fit. */
-  forget_denoiser (self);
-  self->denoiser = dimr_denoiser_new (model, self->device, request->precision, guided, cancellable, error);
-  if (self->denoiser == NULL)
-    return FALSE;
-  self->model = g_object_ref (model);
-  self->precision = request->precision;
-  self->guided = guided;
-  return TRUE;
+  forget_denoiser (worker);
+  worker->denoiser = dimr_denoiser_new (self->model, worker->device, &wanted, self->cancellable, error);
+  return worker->denoiser != NULL;
 }
 
 /* A rough picture of latents of Stable Diffusion's autoencoder: a linear fit of its decoder, one
@@ -202,7 +210,7 @@ save_picture (Run         *self,
               DimrImage   *image,
               GError     **error)
 {
-  g_autoptr (DimrRecipe) recipe = dimr_job_make_recipe (self->job, index, dimr_device_get_name (self->worker->device),
+  g_autoptr (DimrRecipe) recipe = dimr_job_make_recipe (self->job, index, &self->device,
                                                         dimr_model_wait_for_hash (self->model));
   g_autoptr (GBytes) png = dimr_png_encode (image, recipe, error);
   g_autofree char *base = make_base_name (recipe);
@@ -246,43 +254,67 @@ finish_pictures (Run          *self,
 }
 
 static gboolean
+keep_trace (Run       *self,
+            DimrWalk  *walk,
+            guint      first,
+            guint      n,
+            guint     *updates,
+            GError   **error)
+{
+  const float *x;
+
+  dimr_trace_add_time (self->trace, first, dimr_walk_get_time (walk));
+  if (dimr_walk_get_n_updates (walk) == *updates)
+    return TRUE;
+  if (!dimr_walk_read_x (walk, &x, error))
+    return FALSE;
+  dimr_trace_add_x (self->trace, (*updates)++, first, n, x);
+  return TRUE;
+}
+
+static gboolean
 run_batch (Run     *self,
            guint    first,
            guint    n,
            GError **error)
 {
-  g_autoptr (DimrSampler) sampler = NULL;
   const DimrRequest *request = self->request;
+  const DimrWalkSettings settings = {
+    .sampler = request->sampler,
+    .time_grid = request->time_grid,
+    .n_steps = request->n_steps,
+    .guidance = request->guidance,
+    .skip_unconditional = request->skip_unconditional,
+    .reuse_low_branches = request->reuse_low_branches,
+  };
+  g_autoptr (DimrWalk) walk = NULL;
   const float *x;
   guint updates = 0;
-  double t;
 
   fill_start (self, first, n);
-  sampler = dimr_sampler_new (request->sampler, request->time_grid, dimr_model_peek_schedule (self->model),
-                              request->n_steps, self->x, n * self->image_len, error);
-  if (sampler == NULL)
+  walk = dimr_walk_new (self->worker->denoiser, &settings, self->x, self->y, n, self->cancellable, error);
+  if (walk == NULL)
     return FALSE;
 
   post_progress (self, first, n, 0, NULL);
-  while (dimr_sampler_next (sampler, &x, &t))
+  while (dimr_walk_get_step (walk) < request->n_steps)
     {
-      if (!dimr_denoiser_evaluate (self->worker->denoiser, x, self->y, n, t, dimr_guidance_at (&request->guidance, t),
-                                   self->eps, self->cancellable, error))
+      const float *x0;
+
+      if (!dimr_walk_advance (walk, self->cancellable, error))
         return FALSE;
-      dimr_sampler_feed (sampler, self->eps);
       self->done += n;
-      if (self->trace != NULL)
-        {
-          dimr_trace_add_time (self->trace, first, t);
-          if (dimr_sampler_get_n_updates (sampler) > updates)
-            dimr_trace_add_x (self->trace, updates++, first, n, dimr_sampler_peek_x (sampler));
-        }
-      post_progress (self, first, n, dimr_sampler_get_step (sampler),
-                     request->previews && dimr_job_wants_preview (self->job) ? dimr_sampler_peek_x0 (sampler) : NULL);
+      if (self->trace != NULL && !keep_trace (self, walk, first, n, &updates, error))
+        return FALSE;
+      if (!dimr_walk_poll_preview (walk, request->previews && dimr_job_wants_preview (self->job), &x0, error))
+        return FALSE;
+      post_progress (self, first, n, dimr_walk_get_step (walk), x0);
     }
+  if (!dimr_walk_read_x (walk, &x, error))
+    return FALSE;
   if (self->trace != NULL)
-    dimr_trace_set_latent (self->trace, first, n, dimr_sampler_peek_x (sampler));
-  return finish_pictures (self, dimr_sampler_peek_x (sampler), first, n, error);
+    dimr_trace_set_latent (self->trace, first, n, x);
+  return finish_pictures (self, x, first, n, error);
 }
 
 static gboolean
@@ -291,12 +323,22 @@ allocate (Run     *self,
           GError **error)
 {
   self->x = g_try_new (float, batch * self->image_len);
-  self->eps = g_try_new (float, batch * self->image_len);
   self->y = g_new (int, batch);
-  if (self->x != NULL && self->eps != NULL)
+  if (self->x != NULL)
     return TRUE;
   g_set_error (error, DIMR_ERROR, DIMR_ERROR_MEMORY, "There is not enough memory for a batch of %u pictures; use a smaller one", batch);
   return FALSE;
+}
+
+/* Images that advance together: whole micro-batches, so that none but the last is filled up; a single
+ * one where the program keeps the lower branches' part, which is that of its images. */
+static guint
+choose_batch (Run *self)
+{
+  const guint m = self->device.micro_batch;
+  const guint n_groups = self->request->reuse_low_branches > 1 ? 1 : (MIN (self->request->batch, self->n_images) + m - 1) / m;
+
+  return MIN (n_groups * m, self->n_images);
 }
 
 static gboolean
@@ -304,9 +346,9 @@ run_batches (Run     *self,
              GError **error)
 {
   const DimrRequest *request = self->request;
-  guint batch = MIN (request->batch, self->n_images);
+  const guint batch = choose_batch (self);
 
-  if (!prepare_denoiser (self->worker, self->model, request, self->cancellable, error))
+  if (!prepare_denoiser (self, error))
     return FALSE;
   self->image_len = dimr_denoiser_get_image_len (self->worker->denoiser);
   if (!allocate (self, batch, error))
@@ -321,32 +363,105 @@ run_batches (Run     *self,
   return TRUE;
 }
 
+static void
+run_clear (Run *self)
+{
+  g_clear_pointer (&self->trace, dimr_trace_free);
+  g_clear_pointer (&self->x, g_free);
+  g_clear_pointer (&self->y, g_free);
+}
+
+/* Where the memory does not suffice and the request left the micro-batch to the device: what fits, chosen
+ * by planning before the first step. FALSE where nothing smaller does. The job says so, and its recipes do. */
+static gboolean
+choose_smaller_micro_batch (Run          *self,
+                            const GError *error)
+{
+  const DimrDenoiserSettings settings = get_settings (self);
+  g_autofree char *note = NULL;
+  guint fits;
+
+  if (!g_error_matches (error, DIMR_ERROR, DIMR_ERROR_MEMORY) || self->request->micro_batch > 0 || self->done > 0)
+    return FALSE;
+  forget_denoiser (self->worker);
+  fits = dimr_denoiser_find_micro_batch (self->model, self->worker->device, &settings);
+  if (fits == 0)
+    return FALSE;
+  note = g_strdup_printf ("The free memory of %s is enough for %u images per evaluation instead of %u.", self->device.name,
+                          fits, self->device.micro_batch);
+  self->device.micro_batch = fits;
+  dimr_job_post_device (self->job, &self->device, note);
+  return TRUE;
+}
+
+static gboolean
+run_job (Run     *self,
+         GError **error)
+{
+  g_autoptr (GError) reason = NULL;
+
+  while (!run_batches (self, &reason))
+    {
+      run_clear (self);
+      if (!choose_smaller_micro_batch (self, reason))
+        {
+          g_propagate_error (error, g_steal_pointer (&reason));
+          return FALSE;
+        }
+      g_clear_error (&reason);
+    }
+  return TRUE;
+}
+
+/* After a failure nothing of the network is trusted, and its memory is given back. */
+static void
+note_failure (DimrWorker   *self,
+              const GError *error)
+{
+  forget_denoiser (self);
+  if (g_error_matches (error, DIMR_ERROR, DIMR_ERROR_DEVICE_LOST) && self->lost == NULL)
+    self->lost = g_error_copy (error);
+}
+
+const GError *
+dimr_worker_peek_lost (DimrWorker *self)
+{
+  g_return_val_if_fail (self != NULL, NULL);
+  return self->lost;
+}
+
 void
 dimr_worker_run (DimrWorker *self,
                  DimrJob    *job)
 {
   g_autoptr (GError) error = NULL;
+  const DimrRequest *request = dimr_job_peek_request (job);
   Run run = {
     .worker = self,
     .job = job,
-    .request = dimr_job_peek_request (job),
+    .request = request,
     .model = dimr_job_get_model (job),
     .cancellable = dimr_job_get_cancellable (job),
-    .n_images = dimr_request_get_n_images (dimr_job_peek_request (job)),
+    .device = {
+      .name = dimr_device_get_name (self->device),
+      .precision = request->precision != DIMR_PRECISION_AUTO ? request->precision
+                                                             : dimr_device_get_default_precision (self->device),
+      .micro_batch = request->micro_batch > 0 ? request->micro_batch : dimr_device_get_micro_batch (self->device),
+    },
+    .n_images = dimr_request_get_n_images (request),
     .began = g_get_monotonic_time (),
   };
 
-  dimr_job_post_device (job, dimr_device_get_name (self->device));
+  dimr_job_post_device (job, &run.device, NULL);
   dimr_job_post_progress (job, &(DimrJobProgress){ .state = DIMR_JOB_RUNNING }, NULL);
-  if (run_batches (&run, &error))
+  if (run_job (&run, &error))
     dimr_job_post_finished (job, DIMR_JOB_DONE, NULL);
   else if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
     dimr_job_post_finished (job, DIMR_JOB_CANCELLED, NULL);
   else
-    dimr_job_post_finished (job, DIMR_JOB_FAILED, g_steal_pointer (&error));
-
-  g_clear_pointer (&run.trace, dimr_trace_free);
-  g_free (run.x);
-  g_free (run.eps);
-  g_free (run.y);
+    {
+      note_failure (self, error);
+      dimr_job_post_finished (job, DIMR_JOB_FAILED, g_steal_pointer (&error));
+    }
+  run_clear (&run);
 }

@@ -18,6 +18,9 @@ void        dimr_worker_free (DimrWorker *self);
 void        dimr_worker_run  (DimrWorker *self,
                               DimrJob    *job);
 
+/* Why the device is gone, once a job met DIMR_ERROR_DEVICE_LOST; NULL else (transfer none). */
+const GError *dimr_worker_peek_lost (DimrWorker *self);
+
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (DimrWorker, dimr_worker_free)
 
 G_END_DECLS

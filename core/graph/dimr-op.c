@@ -196,7 +196,9 @@ INFER (layer_norm)
   gint64 channels = list_channels (in, 2, n);
 
   EXPECT (channels > 0, "tensors that differ in their channels only");
-  EXPECT (is_per_time (in[0], in[2], channels) && is_per_time (in[1], in[2], channels), "weight and bias [T, ΣD]");
+  EXPECT ((in[0] == NULL) == (in[1] == NULL), "weight and bias, or neither");
+  EXPECT (in[0] == NULL || (is_per_time (in[0], in[2], channels) && is_per_time (in[1], in[2], channels)),
+          "weight and bias [T, ΣD]");
   *out = *in[2];
   LAST (out) = channels;
   return TRUE;
@@ -296,6 +298,63 @@ MACS (conv_to_image)
   return dimr_shape_n_elements (out) * in[1]->dims[1] * in[1]->dims[2] * in[1]->dims[3];
 }
 
+INFER (to_image)
+{
+  const DimrShape *x = in[0];
+
+  EXPECT (x->n_dims == 4, "[B, H, W, C]");
+  *out = DIMR_SHAPE (x->dims[0], x->dims[3], x->dims[1], x->dims[2]);
+  return TRUE;
+}
+
+INFER (slice_channels)
+{
+  EXPECT (in[0]->n_dims >= 1, "[…, D]");
+  EXPECT (attrs->length > 0 && (gint64) attrs->start + attrs->length <= LAST (in[0]), "a range of the channels");
+  *out = *in[0];
+  LAST (out) = attrs->length;
+  return TRUE;
+}
+
+INFER (repeat)
+{
+  EXPECT (in[0]->n_dims >= 1 && in[0]->dims[0] == 1 && attrs->factor > 0, "[1, …]");
+  *out = *in[0];
+  out->dims[0] = attrs->factor;
+  return TRUE;
+}
+
+INFER (timestep_embedding)
+{
+  EXPECT (in[0]->n_dims == 1, "t [T]");
+  EXPECT (attrs->length > 0 && attrs->length % 2 == 0, "an even number of channels");
+  *out = DIMR_SHAPE (in[0]->dims[0], attrs->length);
+  return TRUE;
+}
+
+INFER (unary)
+{
+  *out = *in[0];
+  return TRUE;
+}
+
+INFER (modulate)
+{
+  EXPECT (in[0]->n_dims >= 2, "[B, …, D]");
+  EXPECT (is_per_time (in[1], in[0], LAST (in[0])) && dimr_shape_equal (in[1], in[2]), "shift and scale [T, D]");
+  *out = *in[0];
+  return TRUE;
+}
+
+INFER (gated_add)
+{
+  EXPECT (in[0]->n_dims >= 2, "[B, …, D]");
+  EXPECT (is_per_time (in[1], in[0], LAST (in[0])), "a gate [T, D]");
+  EXPECT (dimr_shape_equal (in[0], in[2]), "two equal shapes");
+  *out = *in[0];
+  return TRUE;
+}
+
 #define SLOT(i) (1u << (i))
 
 /* A depthwise convolution reads its neighbours, so it can never write over its input; a product
@@ -314,7 +373,7 @@ static const DimrOpInfo infos[DIMR_N_OPS] = {
   [DIMR_OP_PREPEND_TOKEN] = { "prepend-token", 2, 2, 0, 0, infer_prepend_token, NULL },
   [DIMR_OP_TIME_PARAM] = { "time-param", 5, 5, 0, 0, infer_time_param, NULL },
   [DIMR_OP_RMS_NORM] = { "rms-norm", 2, 2, 0, SLOT (0), infer_rms_norm, NULL },
-  [DIMR_OP_LAYER_NORM] = { "layer-norm", 3, G_MAXUINT, 0, 0, infer_layer_norm, NULL },
+  [DIMR_OP_LAYER_NORM] = { "layer-norm", 3, G_MAXUINT, SLOT (0) | SLOT (1), 0, infer_layer_norm, NULL },
   [DIMR_OP_LINEAR] = { "linear", 4, G_MAXUINT, SLOT (1) | SLOT (2), SLOT (2), infer_linear, macs_linear },
   [DIMR_OP_ATTENTION] = { "attention", 1, 1, 0, 0, infer_attention, macs_attention },
   [DIMR_OP_GEGLU] = { "geglu", 2, 2, 0, SLOT (0) | SLOT (1), infer_same, NULL },
@@ -322,6 +381,15 @@ static const DimrOpInfo infos[DIMR_N_OPS] = {
   [DIMR_OP_DEPTHWISE_CONV] = { "depthwise-conv", 4, 4, SLOT (2) | SLOT (3), 0, infer_depthwise_conv, macs_depthwise_conv },
   [DIMR_OP_PIXEL_SHUFFLE] = { "pixel-shuffle", 1, 1, 0, 0, infer_pixel_shuffle, NULL },
   [DIMR_OP_CONV_TO_IMAGE] = { "conv-to-image", 3, 3, SLOT (2), 0, infer_conv_to_image, macs_conv_to_image },
+  [DIMR_OP_TO_IMAGE] = { "to-image", 1, 1, 0, 0, infer_to_image, NULL },
+  [DIMR_OP_SLICE_CHANNELS] = { "slice-channels", 1, 1, 0, 0, infer_slice_channels, NULL },
+  [DIMR_OP_REPEAT] = { "repeat", 1, 1, 0, 0, infer_repeat, NULL },
+  [DIMR_OP_TIMESTEP_EMBEDDING] = { "timestep-embedding", 1, 1, 0, 0, infer_timestep_embedding, NULL },
+  [DIMR_OP_SILU] = { "silu", 1, 1, 0, SLOT (0), infer_unary, NULL },
+  [DIMR_OP_GELU] = { "gelu", 1, 1, 0, SLOT (0), infer_unary, NULL },
+  [DIMR_OP_GELU_TANH] = { "gelu-tanh", 1, 1, 0, SLOT (0), infer_unary, NULL },
+  [DIMR_OP_MODULATE] = { "modulate", 3, 3, 0, SLOT (0), infer_modulate, NULL },
+  [DIMR_OP_GATED_ADD] = { "gated-add", 3, 3, 0, SLOT (0) | SLOT (2), infer_gated_add, NULL },
 };
 
 const DimrOpInfo *

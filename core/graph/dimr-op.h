@@ -28,8 +28,8 @@ G_BEGIN_DECLS
  * @DIMR_OP_TIME_PARAM: (log_snr [T], param0 [D], param1 [D], weight [D], bias [D]) → [T, D]:
  *   p1 + s (p0 − p1), s = sigmoid(log_snr/4 · (1 + weight) + bias), elementwise
  * @DIMR_OP_RMS_NORM: (x […, D], scale [T, D]): scale · x / (‖x‖/√D + eps)
- * @DIMR_OP_LAYER_NORM: (weight [T, ΣDi], bias [T, ΣDi], x0 […, D0], x1, …) → […, ΣDi]: over the
- *   channels of all xi together, biased variance, eps inside the root
+ * @DIMR_OP_LAYER_NORM: ([weight [T, ΣDi]], [bias [T, ΣDi]], x0 […, D0], x1, …) → […, ΣDi]: over the
+ *   channels of all xi together, biased variance, eps inside the root; weight and bias are there both or neither
  * @DIMR_OP_LINEAR: (weight [N, K], [bias [N]], [residual […, N]], x0 […, K0], x1 […, K1], …), ΣKi = K:
  *   concat(x0, x1, …) Wᵀ + bias + residual → […, N]; the concatenation is never made
  * @DIMR_OP_ATTENTION: (qkv [B, N, 3·D]): channels q heads, k heads, v heads; softmax(q kᵀ HD^-½) v → [B, N, D]
@@ -39,6 +39,16 @@ G_BEGIN_DECLS
  * @DIMR_OP_DEPTHWISE_CONV: (x [B, H, W, D], weight [D, 1, k, k], [bias [D]], [residual [B, H, W, D]]), zero padding k/2
  * @DIMR_OP_PIXEL_SHUFFLE: (x [B, H, W, f·f·D]) → [B, f·H, f·W, D]; channels ordered (dy, dx, d)
  * @DIMR_OP_CONV_TO_IMAGE: (x [B, H, W, D], weight [C, D, k, k], [bias [C]]), zero padding k/2 → [B, C, H, W]
+ * @DIMR_OP_TO_IMAGE: (x [B, H, W, C]) → [B, C, H, W]
+ * @DIMR_OP_SLICE_CHANNELS: (x […, D]): channels [start, start + length) → […, length]
+ * @DIMR_OP_REPEAT: (x [1, …]) → [factor, …]: the same for every sample
+ * @DIMR_OP_TIMESTEP_EMBEDDING: (t [T]) → [T, length], length even: cos(t·w) of all frequencies, then sin(t·w);
+ *   w_i = 10000^(−2i/length) rounded to float, as the released networks have it
+ * @DIMR_OP_SILU: (x): x / (1 + e^(−x))
+ * @DIMR_OP_GELU: (x): the exact (erf) GELU
+ * @DIMR_OP_GELU_TANH: (x): x/2 · (1 + tanh(√(2/π) (x + 0.044715 x³)))
+ * @DIMR_OP_MODULATE: (x [B, …, D], shift [T, D], scale [T, D]): x · (1 + scale) + shift
+ * @DIMR_OP_GATED_ADD: (x [B, …, D], gate [T, D], y of the shape of x): x + gate · y
  */
 typedef enum
 {
@@ -63,9 +73,18 @@ typedef enum
   DIMR_OP_DEPTHWISE_CONV,
   DIMR_OP_PIXEL_SHUFFLE,
   DIMR_OP_CONV_TO_IMAGE,
+  DIMR_OP_TO_IMAGE,
+  DIMR_OP_SLICE_CHANNELS,
+  DIMR_OP_REPEAT,
+  DIMR_OP_TIMESTEP_EMBEDDING,
+  DIMR_OP_SILU,
+  DIMR_OP_GELU,
+  DIMR_OP_GELU_TANH,
+  DIMR_OP_MODULATE,
+  DIMR_OP_GATED_ADD,
 } DimrOp;
 
-#define DIMR_N_OPS (DIMR_OP_CONV_TO_IMAGE + 1)
+#define DIMR_N_OPS (DIMR_OP_GATED_ADD + 1)
 
 typedef guint32 DimrNodeId;
 
@@ -75,10 +94,10 @@ typedef guint32 DimrNodeId;
 typedef struct
 {
   guint  n_heads; /* ATTENTION */
-  guint  factor;  /* AVERAGE_POOL, PIXEL_SHUFFLE */
+  guint  factor;  /* AVERAGE_POOL, PIXEL_SHUFFLE, REPEAT */
   guint  width;   /* ADD_POSITION: columns of the table's grid */
-  guint  start;   /* SLICE_TOKENS */
-  guint  length;  /* SLICE_TOKENS */
+  guint  start;   /* SLICE_TOKENS, SLICE_CHANNELS */
+  guint  length;  /* SLICE_TOKENS, SLICE_CHANNELS, TIMESTEP_EMBEDDING */
   double eps;     /* RMS_NORM, LAYER_NORM */
 } DimrAttrs;
 

@@ -247,6 +247,7 @@ dimr_plan_new (DimrGraph         *graph,
 
   g_return_val_if_fail (graph != NULL && outputs != NULL && n_outputs > 0, NULL);
   g_return_val_if_fail (DIMR_IS_DEVICE (device), NULL);
+  g_return_val_if_fail (precision != DIMR_PRECISION_AUTO, NULL);
 
   self = g_new0 (DimrPlan, 1);
   g_atomic_ref_count_init (&self->ref_count);

@@ -16,6 +16,7 @@ typedef enum
 {
   DIMR_PRECISION_F32,
   DIMR_PRECISION_BF16, /* weights and the inputs of products rounded to bfloat16 */
+  DIMR_PRECISION_AUTO, /* in requests: what suits the device; a plan has one of the above */
 } DimrPrecision;
 
 #define DIMR_ARENA_ALIGNMENT 256 /* what the math libraries of GPUs like best */

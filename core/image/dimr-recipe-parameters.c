@@ -96,6 +96,11 @@ dimr_recipe_to_parameters (const DimrRecipe *self)
   if (self->guidance.kind == DIMR_GUIDANCE_COSINE)
     append_number (text, "Guidance power", self->guidance.power);
   append (text, "Precision", dimr_precision_to_string (self->precision));
+  append_integer (text, "Micro-batch", self->micro_batch);
+  if (self->skip_unconditional)
+    append (text, "Skip unconditional", "yes");
+  if (self->reuse_low_branches > 1)
+    append_integer (text, "Reuse low branches", self->reuse_low_branches);
   append (text, "RNG", self->own_noise ? "file" : "Philox");
   if (self->device != NULL)
     append (text, "Device", self->device);
@@ -231,6 +236,7 @@ read_choices (GHashTable *settings,
   const char *schedule = g_hash_table_lookup (settings, "guidance schedule");
   const char *precision = g_hash_table_lookup (settings, "precision");
   const char *rng = g_hash_table_lookup (settings, "rng");
+  const char *skip = g_hash_table_lookup (settings, "skip unconditional");
 
   if (sampler != NULL && !dimr_sampler_kind_from_string (sampler, &self->sampler))
     for (guint i = 0; i < DIMR_N_SAMPLERS; i++)
@@ -242,6 +248,7 @@ read_choices (GHashTable *settings,
     dimr_guidance_kind_from_string (schedule, &self->guidance.kind);
   if (precision != NULL)
     dimr_precision_from_string (precision, &self->precision);
+  self->skip_unconditional = skip != NULL && g_ascii_strcasecmp (skip, "yes") == 0;
   self->own_noise = rng == NULL || g_ascii_strcasecmp (rng, "Philox") != 0;
 }
 
@@ -295,7 +302,7 @@ dimr_recipe_from_parameters (const char  *text,
   g_autofree char *prompt = NULL;
   g_auto (GStrv) lines = NULL;
   const char *version;
-  guint64 n_steps;
+  guint64 n_steps, micro_batch, reuse;
   guint n_lines;
 
   g_return_val_if_fail (text != NULL, NULL);
@@ -313,9 +320,13 @@ dimr_recipe_from_parameters (const char  *text,
     }
 
   n_steps = self->n_steps;
+  micro_batch = self->micro_batch;
+  reuse = self->reuse_low_branches;
   prompt = take_prompt (lines, n_lines - 1);
   if (!read_class (settings, prompt, self, error)
       || !read_integer (settings, "steps", G_MAXINT, &n_steps, error)
+      || !read_integer (settings, "micro-batch", G_MAXINT, &micro_batch, error)
+      || !read_integer (settings, "reuse low branches", G_MAXINT, &reuse, error)
       || !read_number (settings, "cfg scale", &self->guidance.scale, error)
       || !read_number (settings, "guidance power", &self->guidance.power, error)
       || !read_integer (settings, "seed", G_MAXUINT64, &self->seed, error)
@@ -323,6 +334,8 @@ dimr_recipe_from_parameters (const char  *text,
       || !read_size (settings, self, error))
     return NULL;
   self->n_steps = (guint) n_steps;
+  self->micro_batch = (guint) micro_batch;
+  self->reuse_low_branches = (guint) reuse;
   read_choices (settings, self);
   self->model_name = g_strdup (g_hash_table_lookup (settings, "model"));
   self->model_hash = g_strdup (g_hash_table_lookup (settings, "model hash"));

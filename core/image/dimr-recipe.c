@@ -13,7 +13,10 @@
  *   {"dimr":1, "version":"0.1.0", "model":{"name":"…","sha256":"…"}, "class":{"index":291,"name":"lion"},
  *    "seed":7, "image_index":0, "rng":"philox4x32-10", "steps":25, "sampler":"dpm-solver-fast",
  *    "time_grid":"uniform", "guidance":{"schedule":"constant","scale":2,"power":1},
- *    "precision":"f32", "device":"…", "width":32, "height":32}
+ *    "precision":"f32", "micro_batch":1, "device":"…", "width":32, "height":32}
+ *
+ * and where they were asked for "skip_unconditional":true, "reuse_low_branches":3. Files from before
+ * "micro_batch" were made one image at a time.
  *
  * Integers above 2^53, which many JSON readers would round, are written as strings of digits. */
 #define RECIPE_FORMAT 1
@@ -30,6 +33,7 @@ dimr_recipe_new (void)
 
   self->class_index = DIMR_CLASS_NONE;
   self->n_steps = 25;
+  self->micro_batch = 1;
   self->guidance = (DimrGuidance){ .kind = DIMR_GUIDANCE_CONSTANT, .scale = 1, .power = 1 };
   return self;
 }
@@ -66,7 +70,7 @@ dimr_recipe_free (DimrRecipe *self)
 
 static const char *const time_grids[] = { [DIMR_TIME_GRID_UNIFORM] = "uniform", [DIMR_TIME_GRID_LOG_SNR] = "log-snr" };
 static const char *const guidance_kinds[] = { [DIMR_GUIDANCE_CONSTANT] = "constant", [DIMR_GUIDANCE_COSINE] = "cosine" };
-static const char *const precisions[] = { [DIMR_PRECISION_F32] = "f32", [DIMR_PRECISION_BF16] = "bf16" };
+static const char *const precisions[] = { [DIMR_PRECISION_F32] = "f32", [DIMR_PRECISION_BF16] = "bf16", [DIMR_PRECISION_AUTO] = "auto" };
 
 static gboolean
 find_name (const char *const *names,
@@ -182,6 +186,14 @@ dimr_recipe_to_json (const DimrRecipe *self)
   add_number (builder, "power", self->guidance.power);
   json_builder_end_object (builder);
   add_string (builder, "precision", dimr_precision_to_string (self->precision));
+  add_integer (builder, "micro_batch", self->micro_batch);
+  if (self->skip_unconditional)
+    {
+      json_builder_set_member_name (builder, "skip_unconditional");
+      json_builder_add_boolean_value (builder, TRUE);
+    }
+  if (self->reuse_low_branches > 1)
+    add_integer (builder, "reuse_low_branches", self->reuse_low_branches);
   add_string (builder, "device", self->device);
   add_integer (builder, "width", self->width);
   add_integer (builder, "height", self->height);
@@ -256,6 +268,22 @@ read_uint (JsonObject  *object,
   if (!read_integer (object, member, G_MAXINT, &value, error))
     return FALSE;
   *out = (guint) value;
+  return TRUE;
+}
+
+static gboolean
+read_boolean (JsonObject  *object,
+              const char  *member,
+              gboolean    *out,
+              GError     **error)
+{
+  JsonNode *node = json_object_get_member (object, member);
+
+  if (node == NULL)
+    return TRUE;
+  if (json_node_get_value_type (node) != G_TYPE_BOOLEAN)
+    return wrong_member (member, "true or false", error);
+  *out = json_node_get_boolean (node);
   return TRUE;
 }
 
@@ -343,7 +371,7 @@ read_choices (JsonObject  *object,
   if (grid != NULL && !dimr_time_grid_from_string (grid, &self->time_grid))
     return wrong_member ("time_grid", "“uniform” or “log-snr”", error);
   if (precision != NULL && !dimr_precision_from_string (precision, &self->precision))
-    return wrong_member ("precision", "“f32” or “bf16”", error);
+    return wrong_member ("precision", "“f32”, “bf16” or “auto”", error);
   self->own_noise = rng != NULL && strcmp (rng, RNG_NAME) != 0;
   return TRUE;
 }
@@ -397,6 +425,9 @@ dimr_recipe_from_json (const char  *json,
       || !read_integer (object, "image_index", G_MAXUINT64, &self->image_index, error)
       || !read_uint (object, "steps", &self->n_steps, error)
       || !read_choices (object, self, error)
+      || !read_uint (object, "micro_batch", &self->micro_batch, error)
+      || !read_boolean (object, "skip_unconditional", &self->skip_unconditional, error)
+      || !read_uint (object, "reuse_low_branches", &self->reuse_low_branches, error)
       || !read_string (object, "device", &self->device, error)
       || !read_uint (object, "width", &self->width, error)
       || !read_uint (object, "height", &self->height, error))

@@ -29,6 +29,9 @@ typedef struct
   DimrTimeGrid    time_grid;
   DimrGuidance    guidance;
   DimrPrecision   precision;
+  guint           micro_batch;  /* images that one evaluation of the network computed together */
+  gboolean        skip_unconditional; /* faster, not exact: the unconditional half left out where g(t) was near 1 */
+  guint           reuse_low_branches; /* faster, not exact: lower branches refreshed every k-th evaluation; 0 or 1: off */
   char           *device;       /* what computed it; NULL where unknown */
   guint           width;
   guint           height;
@@ -56,7 +59,7 @@ DimrRecipe *dimr_recipe_from_parameters (const char     *text,
                                        GError          **error);
 
 /* How files and command lines spell these choices (static): "uniform", "log-snr"; "constant",
- * "cosine"; "f32", "bf16". The readers ignore case. */
+ * "cosine"; "f32", "bf16", "auto". The readers ignore case. */
 const char *dimr_time_grid_to_string        (DimrTimeGrid      grid);
 gboolean    dimr_time_grid_from_string      (const char       *string,
                                              DimrTimeGrid     *grid);

@@ -264,6 +264,32 @@ dimr_model_load (const char    *path,
   return g_steal_pointer (&self);
 }
 
+DimrModel *
+dimr_model_new_for_weights (const DimrConfig  *config,
+                            DimrWeights       *weights,
+                            GError           **error)
+{
+  g_autoptr (DimrModel) self = NULL;
+  g_autofree DimrCost *cost = NULL;
+
+  g_return_val_if_fail (config != NULL && weights != NULL, NULL);
+
+  if (!dimr_network_check (config, weights, NULL, error))
+    return NULL;
+  cost = dimr_cost_new (config, error);
+  if (cost == NULL)
+    return NULL;
+  self = g_object_new (DIMR_TYPE_MODEL, NULL);
+  self->config = dimr_config_copy (config);
+  self->weights = dimr_weights_ref (weights);
+  self->n_parameters = cost->total.parameters;
+  self->name = g_strdup (config->title != NULL ? config->title : "DiMR");
+  self->summary = make_summary (config, self->n_parameters);
+  self->schedule = make_schedule (config);
+  self->hash_done = TRUE; /* there is no file to read */
+  return g_steal_pointer (&self);
+}
+
 const char *
 dimr_model_get_name (DimrModel *self)
 {

@@ -23,11 +23,15 @@ G_DECLARE_FINAL_TYPE (DimrModel, dimr_model, DIMR, MODEL, GObject)
 DimrModel        *dimr_model_load                 (const char    *path,
                                                    GCancellable  *cancellable,
                                                    GError       **error);
+/* A model that has no file: it has no path, no hash and no card. Checks the tensors likewise. */
+DimrModel        *dimr_model_new_for_weights      (const DimrConfig *config,
+                                                   DimrWeights   *weights,
+                                                   GError       **error);
 /* A person's name for it: the model card's title, or the folder's or file's name (transfer none). */
 const char       *dimr_model_get_name             (DimrModel     *self);
 /* "DiMR, 3 branches, 4.3 M parameters, 32×32" (transfer none). */
 const char       *dimr_model_get_summary          (DimrModel     *self);
-/* The folder or file that was loaded (transfer none). */
+/* The folder or file that was loaded; NULL where there is none (transfer none). */
 const char       *dimr_model_get_path             (DimrModel     *self);
 /* SHA-256 of the weights file in hex; NULL while a thread is still reading the file, or where it failed (transfer none). */
 const char       *dimr_model_get_hash             (DimrModel     *self);

@@ -58,17 +58,15 @@ build_input_layer (DimrBuilder           *self,
   return x;
 }
 
-/* Step 3: what the lower branch saw, brought to this branch's resolution and added. */
+/* Step 3, first half: what the lower branch saw, brought to this branch's resolution. */
 static DimrNodeId
-build_cascade (DimrBuilder           *self,
-               const DimrStageConfig *stage,
-               guint                  s,
-               DimrNodeId             x,
-               const Collected       *low)
+build_upsample (DimrBuilder           *self,
+                const DimrStageConfig *stage,
+                guint                  s,
+                const Collected       *low)
 {
   g_autofree char *norm0 = g_strdup_printf ("stages.%u.upsample.0", s);
   g_autofree char *kernel = g_strdup_printf ("stages.%u.upsample.1.kernel", s);
-  g_autofree char *norm2 = g_strdup_printf ("stages.%u.upsample.2", s);
   guint ratio = stage->max_height / low->max_height;
   DimrNodeId y;
 
@@ -77,7 +75,19 @@ build_cascade (DimrBuilder           *self,
   y = dimr_build_linear (self, kernel, &y, 1, ratio * ratio * stage->dim, TRUE);
   y = dimr_graph_add_op (self->graph, DIMR_OP_PIXEL_SHUFFLE, ((DimrAttrs){ .factor = ratio }), y);
   dimr_graph_set_name (self->graph, y, "stages.%u.upsample.1", s);
-  y = dimr_build_layer_norm (self, norm2, &y, 1);
+  return y;
+}
+
+/* Second half: normed and added. */
+static DimrNodeId
+build_join (DimrBuilder *self,
+            guint        s,
+            DimrNodeId   x,
+            DimrNodeId   low)
+{
+  g_autofree char *norm2 = g_strdup_printf ("stages.%u.upsample.2", s);
+  DimrNodeId y = dimr_build_layer_norm (self, norm2, &low, 1);
+
   dimr_graph_set_name (self->graph, y, "%s", norm2);
   return dimr_graph_add_op (self->graph, DIMR_OP_ADD, NO_ATTRS, x, y);
 }
@@ -219,8 +229,10 @@ check_size (const DimrStageConfig  *stage,
   return FALSE;
 }
 
+/* Branches from @first on; where that is not the lowest, "low" stands for what is below it. */
 static gboolean
 build_stages (DimrBuilder  *self,
+              guint         first,
               DimrNodeId    x,
               DimrNodeId    y,
               guint         height,
@@ -230,7 +242,7 @@ build_stages (DimrBuilder  *self,
   g_autoptr (GArray) features = g_array_new (FALSE, FALSE, sizeof (DimrNodeId));
   Collected low = { features, 0, 0, 0 };
 
-  for (guint s = 0; s < self->config->n_stages; s++)
+  for (guint s = first; s < self->config->n_stages; s++)
     {
       const DimrStageConfig *stage = &self->config->stages[s];
       DimrNodeId h;
@@ -243,7 +255,8 @@ build_stages (DimrBuilder  *self,
         return TRUE; /* the graph remembers why */
       map = *shape_of (self, h);
       if (s > 0)
-        h = build_cascade (self, stage, s, h, &low);
+        h = build_join (self, s, h, s > first ? build_upsample (self, stage, s, &low)
+                                              : dimr_graph_add_input (self->graph, "low", DIMR_DTYPE_F32, map));
       if (stage->block_type == DIMR_BLOCK_TRANSFORMER)
         h = build_tokens (self, stage, s, h, y);
       g_array_set_size (features, 0);
@@ -256,6 +269,28 @@ build_stages (DimrBuilder  *self,
   return TRUE;
 }
 
+static DimrGraph *
+build (const DimrConfig  *config,
+       guint              first,
+       guint              batch,
+       guint              times,
+       guint              height,
+       guint              width,
+       GError           **error)
+{
+  g_autoptr (DimrGraph) graph = dimr_graph_new ();
+  DimrBuilder self = { graph, config, DIMR_NODE_NONE };
+  DimrNodeId x, y = DIMR_NODE_NONE;
+
+  x = dimr_graph_add_input (graph, "x", DIMR_DTYPE_F32, DIMR_SHAPE (batch, config->channels, height, width));
+  self.log_snr = dimr_graph_add_input (graph, "log_snr", DIMR_DTYPE_F32, DIMR_SHAPE (times));
+  if (config->num_classes > 0)
+    y = dimr_graph_add_input (graph, "y", DIMR_DTYPE_I32, DIMR_SHAPE (batch));
+  if (!build_stages (&self, first, x, y, height, width, error) || !dimr_graph_finish (graph, error))
+    return NULL;
+  return g_steal_pointer (&graph);
+}
+
 DimrGraph *
 dimr_network_build (const DimrConfig  *config,
                     guint              batch,
@@ -264,20 +299,38 @@ dimr_network_build (const DimrConfig  *config,
                     guint              width,
                     GError           **error)
 {
-  g_autoptr (DimrGraph) graph = dimr_graph_new ();
-  DimrBuilder self = { graph, config, DIMR_NODE_NONE };
-  DimrNodeId x, y = DIMR_NODE_NONE;
+  g_return_val_if_fail (config != NULL && batch > 0, NULL);
+  g_return_val_if_fail (times == 1 || times == batch, NULL);
+  return build (config, 0, batch, times, height, width, error);
+}
 
+DimrGraph *
+dimr_network_build_last_branch (const DimrConfig  *config,
+                                guint              batch,
+                                guint              times,
+                                guint              height,
+                                guint              width,
+                                GError           **error)
+{
   g_return_val_if_fail (config != NULL && batch > 0, NULL);
   g_return_val_if_fail (times == 1 || times == batch, NULL);
 
-  x = dimr_graph_add_input (graph, "x", DIMR_DTYPE_F32, DIMR_SHAPE (batch, config->channels, height, width));
-  self.log_snr = dimr_graph_add_input (graph, "log_snr", DIMR_DTYPE_F32, DIMR_SHAPE (times));
-  if (config->num_classes > 0)
-    y = dimr_graph_add_input (graph, "y", DIMR_DTYPE_I32, DIMR_SHAPE (batch));
-  if (!build_stages (&self, x, y, height, width, error) || !dimr_graph_finish (graph, error))
-    return NULL;
-  return g_steal_pointer (&graph);
+  if (config->n_stages > 1)
+    return build (config, config->n_stages - 1, batch, times, height, width, error);
+  g_set_error_literal (error, DIMR_ERROR, DIMR_ERROR_UNSUPPORTED,
+                       "This model has a single branch, so there are no lower branches to take from an earlier step");
+  return NULL;
+}
+
+DimrNodeId
+dimr_network_find_low (const DimrGraph  *graph,
+                       const DimrConfig *config)
+{
+  char name[32];
+
+  g_return_val_if_fail (graph != NULL && config != NULL, DIMR_NODE_NONE);
+  g_snprintf (name, sizeof name, "stages.%u.upsample.1", config->n_stages - 1);
+  return dimr_graph_find (graph, name);
 }
 
 DimrNodeId

@@ -27,9 +27,22 @@ DimrGraph  *dimr_network_build        (const DimrConfig  *config,
                                        guint              height,
                                        guint              width,
                                        GError           **error);
+/* Only the last branch, for a network whose lower branches are taken from an earlier evaluation: its
+ * input "low" [B, H, W, D] stands for what dimr_network_find_low() names in the whole network, so the
+ * time-dependent norm behind it still follows "log_snr". DIMR_ERROR_UNSUPPORTED for a single branch. */
+DimrGraph  *dimr_network_build_last_branch (const DimrConfig  *config,
+                                       guint              batch,
+                                       guint              times,
+                                       guint              height,
+                                       guint              width,
+                                       GError           **error);
 /* The i-th branch's prediction in a graph that dimr_network_build() made. */
 DimrNodeId  dimr_network_find_output  (const DimrGraph   *graph,
                                        guint              branch);
+/* What the last branch takes from the ones below it, "stages.S.upsample.1", before the norm; NONE where
+ * there is none. */
+DimrNodeId  dimr_network_find_low     (const DimrGraph   *graph,
+                                       const DimrConfig  *config);
 /* Checks that @weights hold every parameter of the network in its shape. DIMR_ERROR_MODEL names
  * the first that does not fit and how many more; tensors the network does not use are counted in @n_unused (out, optional). */
 gboolean    dimr_network_check        (const DimrConfig  *config,

@@ -25,6 +25,15 @@ static const CpuOp * const ops[DIMR_N_OPS] = {
   [DIMR_OP_DEPTHWISE_CONV] = &cpu_op_depthwise_conv,
   [DIMR_OP_PIXEL_SHUFFLE] = &cpu_op_pixel_shuffle,
   [DIMR_OP_CONV_TO_IMAGE] = &cpu_op_conv_to_image,
+  [DIMR_OP_TO_IMAGE] = &cpu_op_to_image,
+  [DIMR_OP_SLICE_CHANNELS] = &cpu_op_slice_channels,
+  [DIMR_OP_REPEAT] = &cpu_op_repeat,
+  [DIMR_OP_TIMESTEP_EMBEDDING] = &cpu_op_timestep_embedding,
+  [DIMR_OP_SILU] = &cpu_op_unary,
+  [DIMR_OP_GELU] = &cpu_op_unary,
+  [DIMR_OP_GELU_TANH] = &cpu_op_unary,
+  [DIMR_OP_MODULATE] = &cpu_op_modulate,
+  [DIMR_OP_GATED_ADD] = &cpu_op_gated_add,
 };
 
 const CpuOp *

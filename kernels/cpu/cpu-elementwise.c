@@ -1,5 +1,5 @@
 /* cpu-elementwise.c — what moves or adds numbers: ADD, GEGLU, PIXEL_SHUFFLE, SLICE_TOKENS, CONCAT,
- * AVERAGE_POOL, ADD_POSITION, EMBEDDING, PREPEND_TOKEN
+ * SLICE_CHANNELS, REPEAT, TO_IMAGE, AVERAGE_POOL, ADD_POSITION, EMBEDDING, PREPEND_TOKEN
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -140,6 +140,63 @@ concat_prepare (CpuBuilder     *builder,
       add_copy (builder, cpu_builder_peek (builder, node->inputs[i]), k, AT (y, at), d, k, rows);
       at += k;
     }
+}
+
+static void
+slice_channels_prepare (CpuBuilder     *builder,
+                        const DimrNode *node,
+                        DimrNodeId      id)
+{
+  add_copy (builder, AT (cpu_builder_peek (builder, node->inputs[0]), node->attrs.start),
+            cpu_n_channels (cpu_input (builder->graph, node, 0)), cpu_builder_peek (builder, id),
+            node->attrs.length, node->attrs.length, cpu_n_rows (node));
+}
+
+static void
+repeat_prepare (CpuBuilder     *builder,
+                const DimrNode *node,
+                DimrNodeId      id)
+{
+  const gsize n = dimr_shape_n_elements (&node->shape) / node->attrs.factor;
+
+  add_copy (builder, cpu_builder_peek (builder, node->inputs[0]), 0, cpu_builder_peek (builder, id), n, n,
+            node->attrs.factor);
+}
+
+/* TO_IMAGE: a task is one channel of one image. */
+typedef struct
+{
+  const float *x;
+  float *y;
+  gsize n;        /* H · W */
+  gsize channels;
+} ImageStep;
+
+static void
+run_to_image (gconstpointer  data,
+              gsize          task,
+              guint          thread,
+              GError       **error)
+{
+  const ImageStep *self = data;
+  const float *x = self->x + task / self->channels * self->n * self->channels + task % self->channels;
+  float *y = self->y + task * self->n;
+
+  for (gsize i = 0; i < self->n; i++)
+    y[i] = x[i * self->channels];
+}
+
+static void
+to_image_prepare (CpuBuilder     *builder,
+                  const DimrNode *node,
+                  DimrNodeId      id)
+{
+  const gint64 *out = node->shape.dims;
+  ImageStep *step = cpu_builder_alloc (builder, sizeof *step);
+
+  *step = (ImageStep){ cpu_builder_peek (builder, node->inputs[0]), cpu_builder_peek (builder, id),
+                       (gsize) (out[2] * out[3]), (gsize) out[1] };
+  cpu_builder_add_step (builder, run_to_image, step, (gsize) (out[0] * out[1]));
 }
 
 /* PIXEL_SHUFFLE: a task makes the f output rows of one input row. */
@@ -325,3 +382,6 @@ const CpuOp cpu_op_average_pool = { NULL, NULL, average_pool_prepare };
 const CpuOp cpu_op_add_position = { NULL, NULL, add_position_prepare };
 const CpuOp cpu_op_embedding = { embedding_supports, NULL, embedding_prepare };
 const CpuOp cpu_op_prepend_token = { NULL, NULL, prepend_token_prepare };
+const CpuOp cpu_op_to_image = { NULL, NULL, to_image_prepare };
+const CpuOp cpu_op_slice_channels = { NULL, NULL, slice_channels_prepare };
+const CpuOp cpu_op_repeat = { NULL, NULL, repeat_prepare };

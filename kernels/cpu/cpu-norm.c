@@ -27,6 +27,17 @@ run_norm (gconstpointer  data,
   self->run (&self->norm, row, MIN (self->rows_per_task, self->rows - row));
 }
 
+static const float *
+add_ones (CpuBuilder *builder,
+          gsize       n)
+{
+  float *ones = cpu_builder_alloc (builder, n * sizeof *ones);
+
+  for (gsize i = 0; i < n; i++)
+    ones[i] = 1;
+  return ones;
+}
+
 static void
 add_norm (CpuBuilder     *builder,
           const DimrNode *node,
@@ -36,7 +47,7 @@ add_norm (CpuBuilder     *builder,
           guint           first_slice)
 {
   const gsize rows = cpu_n_rows (node), n_slices = node->n_inputs - first_slice;
-  const DimrNode *times = dimr_graph_peek_node (builder->graph, scale);
+  const gsize times = scale != DIMR_NODE_NONE ? (gsize) dimr_graph_peek_node (builder->graph, scale)->shape.dims[0] : 1;
   CpuSlice *slices = cpu_builder_alloc (builder, n_slices * sizeof *slices);
   NormStep *step = cpu_builder_alloc (builder, sizeof *step);
 
@@ -47,14 +58,16 @@ add_norm (CpuBuilder     *builder,
     }
   step->norm = (CpuNorm){
     .d = cpu_n_channels (node),
-    .rows_per_time = rows / (gsize) times->shape.dims[0],
+    .rows_per_time = rows / times,
     .eps = node->attrs.eps,
     .n_slices = n_slices,
     .slices = slices,
-    .scale = cpu_builder_peek (builder, scale),
+    .scale = scale != DIMR_NODE_NONE ? cpu_builder_peek (builder, scale) : add_ones (builder, cpu_n_channels (node)),
     .bias = cpu_builder_peek (builder, bias),
     .y = cpu_builder_peek (builder, id),
   };
+  if (node->op == DIMR_OP_LAYER_NORM && bias == DIMR_NODE_NONE)
+    step->norm.bias = cpu_builder_alloc (builder, step->norm.d * sizeof (float));
   step->run = node->op == DIMR_OP_RMS_NORM ? builder->simd->rms_norm : builder->simd->layer_norm;
   step->rows = rows;
   step->rows_per_task = MAX (GRAIN / step->norm.d, 1);
@@ -74,7 +87,7 @@ rms_norm_prepare (CpuBuilder     *builder,
   add_norm (builder, &alone, id, node->inputs[1], DIMR_NODE_NONE, 0);
 }
 
-/* LAYER_NORM (weight, bias, x0, x1, …) */
+/* LAYER_NORM (weight, bias, x0, x1, …); without weight and bias it multiplies by ones and adds zeros. */
 static void
 layer_norm_prepare (CpuBuilder     *builder,
                     const DimrNode *node,

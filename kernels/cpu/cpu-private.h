@@ -121,7 +121,9 @@ extern const CpuOp cpu_op_attention;
 extern const CpuOp cpu_op_rms_norm, cpu_op_layer_norm, cpu_op_time_param;
 extern const CpuOp cpu_op_depthwise_conv, cpu_op_conv_to_image;
 extern const CpuOp cpu_op_add, cpu_op_geglu, cpu_op_pixel_shuffle, cpu_op_slice_tokens, cpu_op_concat,
-  cpu_op_average_pool, cpu_op_add_position, cpu_op_embedding, cpu_op_prepend_token;
+  cpu_op_average_pool, cpu_op_add_position, cpu_op_embedding, cpu_op_prepend_token, cpu_op_to_image,
+  cpu_op_slice_channels, cpu_op_repeat;
+extern const CpuOp cpu_op_timestep_embedding, cpu_op_unary, cpu_op_modulate, cpu_op_gated_add;
 
 /* Adds the steps of y = x Wᵀ + …; takes @product over (its weights and biases are filled in). */
 typedef struct

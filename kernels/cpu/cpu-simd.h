@@ -157,6 +157,27 @@ typedef struct
                                const float        *b,
                                float              *y,
                                gsize               n);
+  void   (*silu)              (const float        *x,
+                               float              *y,
+                               gsize               n);
+  void   (*gelu)              (const float        *x,
+                               float              *y,
+                               gsize               n);
+  void   (*gelu_tanh)         (const float        *x,
+                               float              *y,
+                               gsize               n);
+  /* x · (1 + scale) + shift */
+  void   (*modulate)          (const float        *x,
+                               const float        *shift,
+                               const float        *scale,
+                               float              *y,
+                               gsize               n);
+  /* x + gate · f */
+  void   (*gated_add)         (const float        *x,
+                               const float        *gate,
+                               const float        *f,
+                               float              *y,
+                               gsize               n);
 } CpuSimd;
 
 /* Every table that was built and that this processor can run, best first, NULL-terminated (static). */

@@ -108,7 +108,7 @@ test_forward_gives_the_reference_numbers (void)
   g_autoptr (DimrWeights) written = NULL;
 
   write_input (reference, input);
-  cli_run (&result, "forward --model " REFERENCE "A_dimr_2r_latent --device cpu --input %s --output %s "
+  cli_run (&result, "forward --model " REFERENCE "A_dimr_2r_latent --device cpu --precision auto --input %s --output %s "
                     "--taps stages.0.blocks.0.out,stages.1.input_layer", input, output);
   cli_assert_status (&result, 0);
   written = open_weights (output);

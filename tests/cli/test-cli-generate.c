@@ -110,6 +110,54 @@ test_bytes_do_not_depend_on_the_batch (void)
 }
 
 static void
+test_bytes_do_not_depend_on_what_shares_a_micro_batch (void)
+{
+  static const char *const cuts[] = { " --micro-batch 3 --batch 1", " --micro-batch 3 --batch 4 --no-previews" };
+  g_auto (CliResult) result = { 0 };
+  g_autoptr (DimrRecipe) recipe = NULL;
+  g_autoptr (DimrImage) image = NULL;
+  char *folder = cli_make_folder ();
+  int class = cli_get_class ();
+  g_auto (GStrv) five = make_five (folder, "5", class, " --micro-batch 3 --batch 5");
+  g_auto (GStrv) alone = NULL;
+
+  for (guint i = 0; i < G_N_ELEMENTS (cuts); i++)
+    {
+      g_autofree char *name = g_strdup_printf ("cut-%u", i);
+      g_auto (GStrv) more = make_five (folder, name, class, cuts[i]);
+
+      assert_same_pictures (five, more);
+    }
+  cli_run (&result, "generate --class %d --seed 3 --index 4 --steps 4 --micro-batch 3 --out %s/alone", class, folder);
+  cli_assert_status (&result, 0);
+  alone = split_paths (result.out);
+  cli_assert_same_files (five[4], alone[0]);
+  image = dimr_png_load (alone[0], &recipe, NULL);
+  g_assert_cmpuint (recipe->micro_batch, ==, 3);
+  g_assert_cmpint (recipe->precision, !=, DIMR_PRECISION_AUTO);
+  cli_remove_folder (folder);
+}
+
+static void
+test_what_is_not_exact_says_so (void)
+{
+  g_auto (CliResult) result = { 0 };
+  g_auto (GStrv) paths = NULL;
+  g_autoptr (DimrRecipe) recipe = NULL;
+  g_autoptr (DimrImage) image = NULL;
+  char *folder = cli_make_folder ();
+
+  cli_run (&result, "generate --class %d --seed 3 --steps 6 --reuse-low-branches 3 --skip-unconditional --guidance cosine "
+                    "--power 4 --cfg 2 --out %s", cli_get_class (), folder);
+  cli_assert_status (&result, 0);
+  paths = split_paths (result.out);
+  image = dimr_png_load (paths[0], &recipe, NULL);
+  g_assert_cmpuint (recipe->reuse_low_branches, ==, 3);
+  g_assert_true (recipe->skip_unconditional);
+  cli_remove_folder (folder);
+}
+
+static void
 test_bytes_do_not_depend_on_previews (void)
 {
   char *folder = cli_make_folder ();
@@ -349,6 +397,9 @@ main (int    argc,
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/cli/generate/pictures-carry-their-recipes", test_pictures_carry_their_recipes);
   g_test_add_func ("/cli/generate/bytes-do-not-depend-on-the-batch", test_bytes_do_not_depend_on_the_batch);
+  g_test_add_func ("/cli/generate/bytes-do-not-depend-on-what-shares-a-micro-batch",
+                   test_bytes_do_not_depend_on_what_shares_a_micro_batch);
+  g_test_add_func ("/cli/generate/what-is-not-exact-says-so", test_what_is_not_exact_says_so);
   g_test_add_func ("/cli/generate/bytes-do-not-depend-on-previews", test_bytes_do_not_depend_on_previews);
   g_test_add_func ("/cli/generate/a-picture-does-not-depend-on-the-others", test_a_picture_does_not_depend_on_the_others);
   g_test_add_func ("/cli/generate/seed-and-class-are-chosen-where-none-are-given",

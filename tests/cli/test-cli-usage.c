@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-static const char *const commands[] = { "generate", "info", "forward", "convert", "devices" };
+static const char *const commands[] = { "generate", "info", "forward", "convert", "devices", "bench" };
 
 static void
 assert_says (const CliResult *result,
@@ -72,6 +72,16 @@ test_wrong_usage_is_exit_code_two (void)
     { "info DiMR-XXL/9R", "DiMR-XL/2R" },
     { "info --batch 0", "--batch is from 1" },
     { "info a b", "one model at a time" },
+    { "bench a b", "one model at a time" },
+    { "bench DiMR-XXL/9R", "DiMR-XL/2R" },
+    { "bench --batches 1,0", "from 1 to 4096 with commas between them, not “1,0”" },
+    { "bench --batches 1,", "not “1,”" },
+    { "bench --batches 5000", "not “5000”" },
+    { "bench --measure speed", "peaks, step, ops and pictures with commas between them, not “speed”" },
+    { "bench --precision f64", "f32 or bf16, not “f64”" },
+    { "bench --threads -1", "--threads is from 0 to 1024, not -1" },
+    { "bench --steps 1001", "--steps is from 1 to 1000, not 1001" },
+    { "bench --time -1", "--time is from 0 to 3600 seconds, not -1" },
   };
   g_auto (CliResult) result = { 0 };
 
@@ -109,6 +119,9 @@ test_values_out_of_range_are_explained (void)
     { "--guidance constant --power 2", "--power belongs to --guidance cosine" },
     { "--sampler euler", "dpm-solver-2m" },
     { "--grid quadratic", "uniform or log-snr" },
+    { "--micro-batch 0", "--micro-batch is from 1" },
+    { "--micro-batch 257", "--micro-batch is from 1 to 256" },
+    { "--reuse-low-branches 1", "--reuse-low-branches is from 2" },
     { "--precision f64", "f32 or bf16, not “f64”" },
     { "--seed -2", "not “-2”" },
     { "--seed 18446744073709551616", "18446744073709551615" },

@@ -223,8 +223,12 @@ layer_norm (const Op *op)
       for (gint64 c = 0; c < d; c++)
         variance += pow (side_by_side (op, 2, r, c) - mean, 2) / (double) d;
       for (gint64 c = 0; c < d; c++)
-        op->y[r * d + c] = op->in[0][time_row (op, 0, r) * d + c] * (side_by_side (op, 2, r, c) - mean) /
-                             sqrt (variance + op->node->attrs.eps) + op->in[1][time_row (op, 1, r) * d + c];
+        {
+          const double y = (side_by_side (op, 2, r, c) - mean) / sqrt (variance + op->node->attrs.eps);
+
+          op->y[r * d + c] = op->in[0] == NULL ? y : op->in[0][time_row (op, 0, r) * d + c] * y +
+                                                     op->in[1][time_row (op, 1, r) * d + c];
+        }
     }
 }
 
@@ -369,6 +373,83 @@ conv_to_image (const Op *op)
           }
 }
 
+static void
+to_image (const Op *op)
+{
+  const gint64 *y = op->node->shape.dims;
+
+  for (gint64 b = 0; b < y[0]; b++)
+    for (gint64 c = 0; c < y[1]; c++)
+      for (gint64 i = 0; i < y[2] * y[3]; i++)
+        op->y[(b * y[1] + c) * y[2] * y[3] + i] = op->in[0][(b * y[2] * y[3] + i) * y[1] + c];
+}
+
+static void
+slice_channels (const Op *op)
+{
+  const gint64 d = last_dim (&op->node->shape);
+
+  for (gint64 r = 0; r < n_rows (op); r++)
+    for (gint64 c = 0; c < d; c++)
+      op->y[r * d + c] = op->in[0][r * channels (op, 0) + op->node->attrs.start + c];
+}
+
+static void
+repeat (const Op *op)
+{
+  const gsize n = dimr_shape_n_elements (&op->node->shape) / op->node->attrs.factor;
+
+  for (gsize i = 0; i < n * op->node->attrs.factor; i++)
+    op->y[i] = op->in[0][i % n];
+}
+
+static void
+timestep_embedding (const Op *op)
+{
+  const gint64 *y = op->node->shape.dims;
+
+  for (gint64 t = 0; t < y[0]; t++)
+    for (gint64 i = 0; i < y[1]; i++)
+      {
+        const double w = (float) pow (10000, -2. * (double) (i % (y[1] / 2)) / (double) y[1]);
+        op->y[t * y[1] + i] = i < y[1] / 2 ? cos (op->in[0][t] * w) : sin (op->in[0][t] * w);
+      }
+}
+
+static void
+unary (const Op *op)
+{
+  for (gsize i = 0; i < dimr_shape_n_elements (&op->node->shape); i++)
+    {
+      const double x = op->in[0][i];
+
+      op->y[i] = op->node->op == DIMR_OP_SILU ? x / (1 + exp (-x))
+                 : op->node->op == DIMR_OP_GELU ? gelu (x)
+                 : .5 * x * (1 + tanh (sqrt (2 / G_PI) * (x + 0.044715 * x * x * x)));
+    }
+}
+
+static void
+modulate (const Op *op)
+{
+  const gint64 d = last_dim (&op->node->shape);
+
+  for (gint64 r = 0; r < n_rows (op); r++)
+    for (gint64 c = 0; c < d; c++)
+      op->y[r * d + c] = op->in[0][r * d + c] * (1 + op->in[2][time_row (op, 2, r) * d + c]) +
+                         op->in[1][time_row (op, 1, r) * d + c];
+}
+
+static void
+gated_add (const Op *op)
+{
+  const gint64 d = last_dim (&op->node->shape);
+
+  for (gint64 r = 0; r < n_rows (op); r++)
+    for (gint64 c = 0; c < d; c++)
+      op->y[r * d + c] = op->in[0][r * d + c] + op->in[1][time_row (op, 1, r) * d + c] * op->in[2][r * d + c];
+}
+
 static void (* const run[DIMR_N_OPS]) (const Op *op) = {
   [DIMR_OP_SLICE_TOKENS] = slice_tokens,
   [DIMR_OP_CONCAT] = concat,
@@ -388,6 +469,15 @@ static void (* const run[DIMR_N_OPS]) (const Op *op) = {
   [DIMR_OP_DEPTHWISE_CONV] = depthwise_conv,
   [DIMR_OP_PIXEL_SHUFFLE] = pixel_shuffle,
   [DIMR_OP_CONV_TO_IMAGE] = conv_to_image,
+  [DIMR_OP_TO_IMAGE] = to_image,
+  [DIMR_OP_SLICE_CHANNELS] = slice_channels,
+  [DIMR_OP_REPEAT] = repeat,
+  [DIMR_OP_TIMESTEP_EMBEDDING] = timestep_embedding,
+  [DIMR_OP_SILU] = unary,
+  [DIMR_OP_GELU] = unary,
+  [DIMR_OP_GELU_TANH] = unary,
+  [DIMR_OP_MODULATE] = modulate,
+  [DIMR_OP_GATED_ADD] = gated_add,
 };
 
 double *

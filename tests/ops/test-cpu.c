@@ -257,6 +257,43 @@ test_program_outlives_its_makers (void)
   g_assert_true (dimr_program_run (program, NULL, NULL));
 }
 
+/* A profile is a run: every step gets its time, and the values are the same. */
+static void
+test_profile (void)
+{
+  g_autoptr (DimrDevice) device = cpu_device_new (2, NULL);
+  g_autoptr (DimrWeights) weights = make_weights ("weight", 32);
+  Chain chain = make_chain (40);
+  g_autoptr (DimrPlan) plan = make_plan (device, &chain);
+  g_autoptr (DimrProgram) program = dimr_device_compile (device, plan, weights, NULL, NULL);
+  g_autoptr (GError) error = NULL;
+  float run[128], profiled[128];
+  double seconds[40], sum = 0;
+  gint64 began;
+  guint n_steps;
+
+  dimr_plan_peek_steps (plan, &n_steps);
+  g_assert_cmpuint (n_steps, ==, G_N_ELEMENTS (seconds));
+  write_ones (plan, program);
+  g_assert_true (dimr_program_run (program, NULL, NULL));
+  dimr_program_read (program, dimr_plan_get_output (plan, 0), run, 128);
+
+  for (guint i = 0; i < n_steps; i++)
+    seconds[i] = -1;
+  began = g_get_monotonic_time ();
+  g_assert_true (dimr_program_profile (program, seconds, &error));
+  g_assert_no_error (error);
+  for (guint i = 0; i < n_steps; i++)
+    {
+      g_assert_cmpfloat (seconds[i], >=, 0);
+      sum += seconds[i];
+    }
+  g_assert_cmpfloat (sum, <=, (double) (g_get_monotonic_time () - began) / G_USEC_PER_SEC);
+  dimr_program_read (program, dimr_plan_get_output (plan, 0), profiled, 128);
+  g_assert_cmpmem (run, sizeof run, profiled, sizeof profiled);
+  dimr_graph_unref (chain.graph);
+}
+
 /* Each task of a phase adds what all tasks of the phase before have written. */
 #define TEAM_TASKS 37
 
@@ -339,6 +376,7 @@ main (int   argc,
   g_test_add_func ("/cpu/program/stops-when-cancelled", test_cancel);
   g_test_add_func ("/cpu/program/gives-the-same-bytes-always", test_same_bytes);
   g_test_add_func ("/cpu/program/keeps-what-it-needs", test_program_outlives_its_makers);
+  g_test_add_func ("/cpu/program/times-every-step", test_profile);
   g_test_add_func ("/cpu/team/ends-a-phase-before-the-next", test_team);
   g_test_add_func ("/cpu/team/wakes-up", test_team_wakes);
   return g_test_run ();

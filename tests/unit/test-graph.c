@@ -4,6 +4,7 @@
 #include "core/graph/dimr-device.h"
 #include "core/graph/dimr-graph.h"
 #include "core/graph/dimr-plan.h"
+#include "core/graph/dimr-traffic.h"
 #include "core/model/dimr-network.h"
 
 #include <string.h>
@@ -274,6 +275,64 @@ test_plan_refuses_before_running (void)
   g_assert_nonnull (strstr (error->message, "has 100 MiB free"));
 }
 
+/* Bytes of the one step of a graph that computes @output. */
+static guint64
+get_traffic (DimrGraph     *graph,
+             DimrNodeId     output,
+             DimrPrecision  precision)
+{
+  g_autoptr (DimrDevice) device = g_object_new (TEST_TYPE_DEVICE, NULL);
+  g_autoptr (DimrPlan) plan = NULL;
+  g_autoptr (GError) error = NULL;
+  guint n_steps;
+
+  dimr_graph_finish (graph, &error);
+  g_assert_no_error (error);
+  plan = dimr_plan_new (graph, &output, 1, device, precision, &error);
+  g_assert_no_error (error);
+  dimr_plan_peek_steps (plan, &n_steps);
+  g_assert_cmpuint (n_steps, ==, 1);
+  return dimr_plan_get_traffic (plan, dimr_plan_get_output (plan, 0));
+}
+
+/* y [2, 5, 4], x [2, 5, 8], a matrix and a bias; only the matrix shrinks with the precision. */
+static void
+test_traffic_of_a_product (void)
+{
+  for (DimrPrecision precision = DIMR_PRECISION_F32; precision <= DIMR_PRECISION_BF16; precision++)
+    {
+      g_autoptr (DimrGraph) graph = dimr_graph_new ();
+      DimrNodeId x = dimr_graph_add_input (graph, "x", DIMR_DTYPE_F32, DIMR_SHAPE (2, 5, 8));
+      DimrNodeId w = dimr_graph_add_param (graph, "w", DIMR_SHAPE (4, 8)), b = dimr_graph_add_param (graph, "b", DIMR_SHAPE (4));
+      DimrNodeId y = dimr_graph_add_op (graph, DIMR_OP_LINEAR, NO_ATTRS, w, b, DIMR_NODE_NONE, x);
+      const guint64 matrix = precision == DIMR_PRECISION_BF16 ? 2 : 4;
+
+      g_assert_cmpuint (get_traffic (graph, y, precision), ==, 4 * 2 * 5 * (4 + 8) + 4 * 4 + matrix * 4 * 8);
+    }
+}
+
+/* The residual of a block's first half is its input: read once. Of a table of classes only two rows are. */
+static void
+test_traffic_counts_what_is_read (void)
+{
+  g_autoptr (DimrGraph) block = dimr_graph_new (), lookup = dimr_graph_new (), slice = dimr_graph_new ();
+  DimrNodeId x = dimr_graph_add_input (block, "x", DIMR_DTYPE_F32, DIMR_SHAPE (1, 6, 6, 8));
+  DimrNodeId w = dimr_graph_add_param (block, "w", DIMR_SHAPE (8, 1, 3, 3)), table, y;
+
+  y = dimr_graph_add_op (block, DIMR_OP_DEPTHWISE_CONV, NO_ATTRS, x, w, DIMR_NODE_NONE,
+                         dimr_graph_add_reshape (block, x, DIMR_SHAPE (1, 6, 6, 8)));
+  g_assert_cmpuint (get_traffic (block, y, DIMR_PRECISION_F32), ==, 4 * (6 * 6 * 8 * 2 + 8 * 9));
+
+  table = dimr_graph_add_param (lookup, "table", DIMR_SHAPE (1001, 16));
+  y = dimr_graph_add_input (lookup, "y", DIMR_DTYPE_I32, DIMR_SHAPE (2));
+  y = dimr_graph_add_op (lookup, DIMR_OP_EMBEDDING, NO_ATTRS, table, y);
+  g_assert_cmpuint (get_traffic (lookup, y, DIMR_PRECISION_F32), ==, 4 * (2 * 16 * 2 + 2));
+
+  x = dimr_graph_add_input (slice, "x", DIMR_DTYPE_F32, DIMR_SHAPE (2, 65, 8));
+  y = dimr_graph_add_op (slice, DIMR_OP_SLICE_TOKENS, ((DimrAttrs){ .start = 1, .length = 64 }), x);
+  g_assert_cmpuint (get_traffic (slice, y, DIMR_PRECISION_F32), ==, 4 * 2 * 64 * 8 * 2);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -284,5 +343,7 @@ main (int argc, char **argv)
   g_test_add_func ("/graph/arena-reuses-holes", test_arena_reuses_holes);
   g_test_add_func ("/graph/plan-never-overlaps", test_plan_never_overlaps);
   g_test_add_func ("/graph/plan-refuses-before-running", test_plan_refuses_before_running);
+  g_test_add_func ("/graph/traffic/of-a-product", test_traffic_of_a_product);
+  g_test_add_func ("/graph/traffic/counts-what-is-read", test_traffic_counts_what_is_read);
   return g_test_run ();
 }

@@ -24,6 +24,9 @@ make_recipe (void)
   recipe->time_grid = DIMR_TIME_GRID_LOG_SNR;
   recipe->guidance = (DimrGuidance){ DIMR_GUIDANCE_COSINE, 1.4, 2.5 };
   recipe->precision = DIMR_PRECISION_BF16;
+  recipe->micro_batch = 8;
+  recipe->skip_unconditional = TRUE;
+  recipe->reuse_low_branches = 3;
   recipe->device = g_strdup ("A processor, 2 threads");
   recipe->width = 32;
   recipe->height = 24;
@@ -83,6 +86,9 @@ assert_same_recipe (const DimrRecipe *a,
   g_assert_true (a->guidance.scale == b->guidance.scale);
   g_assert_true (a->guidance.power == b->guidance.power);
   g_assert_cmpint (a->precision, ==, b->precision);
+  g_assert_cmpuint (a->micro_batch, ==, b->micro_batch);
+  g_assert_cmpint (a->skip_unconditional, ==, b->skip_unconditional);
+  g_assert_cmpuint (a->reuse_low_branches, ==, b->reuse_low_branches);
   g_assert_cmpstr (a->device, ==, b->device);
   g_assert_cmpuint (a->width, ==, b->width);
   g_assert_cmpuint (a->height, ==, b->height);
@@ -99,6 +105,26 @@ test_planes_become_bytes (void)
   const guint8 expected[8] = { 0, 128, 0, 255, 255, 128, 255, 255 };
 
   g_assert_cmpmem (pixels, 8, expected, 8);
+}
+
+/* Files of earlier versions, whose pictures were made one at a time and exactly. */
+static void
+test_recipes_without_a_micro_batch_are_of_one (void)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (DimrRecipe) old = dimr_recipe_from_json ("{\"dimr\":1,\"seed\":7,\"precision\":\"f32\"}", &error);
+  g_autoptr (DimrRecipe) text = NULL, bad = NULL;
+
+  g_assert_no_error (error);
+  g_assert_cmpuint (old->micro_batch, ==, 1);
+  g_assert_false (old->skip_unconditional);
+  g_assert_cmpuint (old->reuse_low_branches, ==, 0);
+  text = dimr_recipe_from_parameters ("lion\nSteps: 25, CFG scale: 2, Seed: 7, Size: 32x32", &error);
+  g_assert_no_error (error);
+  g_assert_cmpuint (text->micro_batch, ==, 1);
+  bad = dimr_recipe_from_json ("{\"dimr\":1,\"skip_unconditional\":3}", &error);
+  g_assert_error (error, DIMR_ERROR, DIMR_ERROR_FORMAT);
+  g_assert_null (bad);
 }
 
 static void
@@ -440,6 +466,7 @@ main (int    argc,
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/image/planes/become-bytes", test_planes_become_bytes);
   g_test_add_func ("/image/recipe/json-loses-nothing", test_json_loses_nothing);
+  g_test_add_func ("/image/recipe/without-a-micro-batch-is-of-one", test_recipes_without_a_micro_batch_are_of_one);
   g_test_add_func ("/image/recipe/wrong-json-is-refused", test_wrong_json_is_refused);
   g_test_add_func ("/image/recipe/unknown-members-are-ignored", test_unknown_members_are_ignored);
   g_test_add_func ("/image/recipe/parameters-follow-the-grammar", test_parameters_follow_the_grammar);

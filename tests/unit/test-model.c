@@ -2,7 +2,9 @@
 #include "core/base/dimr-error.h"
 #include "core/model/dimr-config.h"
 #include "core/model/dimr-cost.h"
+#include "core/model/dimr-model.h"
 #include "core/model/dimr-network.h"
+#include "core/model/dimr-synthetic.h"
 
 #include <math.h>
 #include <string.h>
@@ -181,6 +183,115 @@ test_others_are_told_apart (void)
   g_assert_nonnull (strstr (error->message, "DiT"));
 }
 
+static const char small_config[] =
+  "{\"channels\": 3, \"image_size\": 16, \"num_classes\": 11, \"stage_configs\": ["
+  "{\"block_type\": \"TransformerBlock\", \"dim\": 64, \"num_attention_heads\": 4, \"num_blocks\": 4, \"max_height\": 8,"
+  " \"input_feature_ratio\": 2},"
+  "{\"block_type\": \"ConvNeXtBlock\", \"dim\": 32, \"num_blocks\": 2, \"max_height\": 16, \"input_feature_ratio\": 1}]}";
+
+static DimrWeights *
+make_synthetic (const DimrConfig *config,
+                DimrDType         dtype,
+                guint64           seed)
+{
+  g_autoptr (GError) error = NULL;
+  DimrWeights *weights = dimr_weights_new_synthetic (config, dtype, seed, NULL, &error);
+
+  g_assert_no_error (error);
+  g_assert_true (dimr_network_check (config, weights, NULL, &error));
+  g_assert_no_error (error);
+  return weights;
+}
+
+static void
+get_moments (DimrWeights *weights,
+             const char  *name,
+             double      *mean,
+             double      *deviation)
+{
+  DimrTensor *tensor = dimr_weights_peek (weights, name);
+  const gsize n = dimr_tensor_get_n_elements (tensor);
+  g_autofree float *values = dimr_tensor_dup_f32 (tensor);
+  double sum = 0, squares = 0;
+
+  for (gsize i = 0; i < n; i++)
+    {
+      sum += values[i];
+      squares += (double) values[i] * values[i];
+    }
+  *mean = sum / (double) n;
+  *deviation = sqrt (squares / (double) n - *mean * *mean);
+}
+
+static void
+test_synthetic_weights_have_a_networks_sizes (void)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (DimrConfig) config = parse (small_config, &error);
+  g_autoptr (DimrWeights) weights = make_synthetic (config, DIMR_DTYPE_F32, 1);
+  double mean, deviation;
+
+  get_moments (weights, "stages.0.blocks.0.block2.w2.weight", &mean, &deviation); /* [64, 128] */
+  g_assert_cmpfloat (fabs (mean), <, 0.005);
+  g_assert_cmpfloat_with_epsilon (deviation * sqrt (128), 1, 0.03);
+  get_moments (weights, "stages.1.blocks.0.block1.1.weight", &mean, &deviation); /* [32, 1, 7, 7] */
+  g_assert_cmpfloat_with_epsilon (deviation * 7, 0.3, 0.03);
+  get_moments (weights, "stages.0.blocks.0.block1.norm.scale.param0", &mean, &deviation);
+  g_assert_cmpfloat_with_epsilon (mean, 1, 0.05);
+  get_moments (weights, "stages.1.upsample.0.weight.param1", &mean, &deviation);
+  g_assert_cmpfloat_with_epsilon (mean, 1, 0.05);
+  get_moments (weights, "stages.1.upsample.0.bias.param1", &mean, &deviation);
+  g_assert_cmpfloat_with_epsilon (mean, 0, 0.02);
+  g_assert_cmpfloat (deviation, >, 0);
+}
+
+static void
+test_synthetic_weights_follow_their_seed (void)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (DimrConfig) config = parse (small_config, &error);
+  g_autoptr (DimrWeights) one = make_synthetic (config, DIMR_DTYPE_F32, 1), again = make_synthetic (config, DIMR_DTYPE_F32, 1);
+  g_autoptr (DimrWeights) two = make_synthetic (config, DIMR_DTYPE_F32, 2), half = make_synthetic (config, DIMR_DTYPE_BF16, 1);
+  g_autoptr (GCancellable) cancelled = g_cancellable_new ();
+
+  for (const char **name = dimr_weights_peek_names (one); *name != NULL; name++)
+    {
+      DimrTensor *a = dimr_weights_peek (one, *name), *b = dimr_weights_peek (again, *name);
+      DimrTensor *c = dimr_weights_peek (two, *name), *d = dimr_weights_peek (half, *name);
+      const gboolean matrix = dimr_tensor_peek_shape (a)->n_dims >= 2;
+      float f32, bf16;
+
+      g_assert_cmpmem (dimr_tensor_peek_data (a), dimr_tensor_get_n_bytes (a), dimr_tensor_peek_data (b), dimr_tensor_get_n_bytes (b));
+      g_assert_cmpint (memcmp (dimr_tensor_peek_data (a), dimr_tensor_peek_data (c), dimr_tensor_get_n_bytes (a)), !=, 0);
+      g_assert_cmpint (dimr_tensor_get_dtype (d), ==, matrix ? DIMR_DTYPE_BF16 : DIMR_DTYPE_F32);
+      dimr_tensor_read_f32 (a, 0, 1, &f32);
+      dimr_tensor_read_f32 (d, 0, 1, &bf16);
+      g_assert_cmpfloat (fabs (f32 - bf16), <=, fabs (f32) / 256);
+    }
+
+  g_cancellable_cancel (cancelled);
+  g_assert_null (dimr_weights_new_synthetic (config, DIMR_DTYPE_F32, 1, cancelled, &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
+}
+
+static void
+test_model_without_a_file (void)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (DimrConfig) config = parse (small_config, &error), other = dimr_config_copy (config);
+  g_autoptr (DimrWeights) weights = make_synthetic (config, DIMR_DTYPE_F32, 1);
+  g_autoptr (DimrModel) model = dimr_model_new_for_weights (config, weights, &error);
+
+  g_assert_no_error (error);
+  g_assert_null (dimr_model_get_path (model));
+  g_assert_null (dimr_model_wait_for_hash (model));
+  g_assert_true (dimr_model_peek_weights (model) == weights);
+  g_assert_cmpuint (dimr_model_get_image_size (model), ==, 16);
+  other->stages[0].num_blocks = 6;
+  g_assert_null (dimr_model_new_for_weights (other, weights, &error));
+  g_assert_error (error, DIMR_ERROR, DIMR_ERROR_MODEL);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -190,5 +301,8 @@ main (int argc, char **argv)
   g_test_add_func ("/model/config/nesting-is-bounded", test_config_nesting_is_bounded);
   g_test_add_func ("/model/variants/are-recognised-by-their-tensors", test_variants_are_recognised);
   g_test_add_func ("/model/variants/others-are-told-apart", test_others_are_told_apart);
+  g_test_add_func ("/model/synthetic/has-a-networks-sizes", test_synthetic_weights_have_a_networks_sizes);
+  g_test_add_func ("/model/synthetic/follows-its-seed", test_synthetic_weights_follow_their_seed);
+  g_test_add_func ("/model/without-a-file", test_model_without_a_file);
   return g_test_run ();
 }

@@ -151,6 +151,43 @@ geglu (const float *a, const float *b, float *y, gsize n)
     store_rest (y + i, vec_geglu (load_rest (a + i, n - i), load_rest (b + i, n - i)), n - i);
 }
 
+static void
+silu (const float *x, float *y, gsize n)
+{
+  FOR_VECTORS (i, n)
+    store_rest (y + i, vec_silu (load_rest (x + i, n - i)), n - i);
+}
+
+static void
+gelu (const float *x, float *y, gsize n)
+{
+  FOR_VECTORS (i, n)
+    store_rest (y + i, vec_geglu (load_rest (x + i, n - i), vec_splat (1.f)), n - i);
+}
+
+static void
+gelu_tanh (const float *x, float *y, gsize n)
+{
+  FOR_VECTORS (i, n)
+    store_rest (y + i, vec_gelu_tanh (load_rest (x + i, n - i)), n - i);
+}
+
+static void
+modulate (const float *x, const float *shift, const float *scale, float *y, gsize n)
+{
+  const vec one = vec_splat (1.f);
+
+  FOR_VECTORS (i, n)
+    store_rest (y + i, load_rest (x + i, n - i) * (one + load_rest (scale + i, n - i)) + load_rest (shift + i, n - i), n - i);
+}
+
+static void
+gated_add (const float *x, const float *gate, const float *f, float *y, gsize n)
+{
+  FOR_VECTORS (i, n)
+    store_rest (y + i, load_rest (x + i, n - i) + load_rest (gate + i, n - i) * load_rest (f + i, n - i), n - i);
+}
+
 void
 CPU_NAME (simd_rows_fill) (CpuSimd *table)
 {
@@ -159,4 +196,9 @@ CPU_NAME (simd_rows_fill) (CpuSimd *table)
   table->time_param = time_param;
   table->add = add;
   table->geglu = geglu;
+  table->silu = silu;
+  table->gelu = gelu;
+  table->gelu_tanh = gelu_tanh;
+  table->modulate = modulate;
+  table->gated_add = gated_add;
 }

@@ -174,3 +174,18 @@ vec_geglu (vec a, vec b)
 {
   return vec_splat (.5f) * a * (vec_splat (1.f) + vec_erf (a * vec_splat (0.707106781f))) * b;
 }
+
+/* x / (1 + e^(−x)) */
+CPU_INLINE vec
+vec_silu (vec x)
+{
+  return x / (vec_splat (1.f) + vec_exp (-x));
+}
+
+/* (1 + tanh u) / 2 is the sigmoid of 2 u, here with 2 u = 2 √(2/π) (x + 0.044715 x³). */
+CPU_INLINE vec
+vec_gelu_tanh (vec x)
+{
+  vec u = x * (vec_splat (1.59576912f) + vec_splat (.0713548163f) * (x * x));
+  return x / (vec_splat (1.f) + vec_exp (-u));
+}

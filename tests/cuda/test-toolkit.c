@@ -1,0 +1,470 @@
+/* test-toolkit.c — the runtime that is none behaves as the real one where the backend depends on it
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "fake-cuda.h"
+
+#include <cublasLt.h>
+#include <glib.h>
+#include <math.h>
+#include <string.h>
+
+#define OK(call) g_assert_cmpint (call, ==, 0)
+
+static void
+set_up (void)
+{
+  g_assert_cmpuint (fake_cuda_count_objects (), ==, 0);
+  fake_cuda_reset ();
+}
+
+static void
+test_memory (void)
+{
+  gsize available, total, before;
+  void *memory = NULL, *more = NULL;
+  float *host, x[4] = { 1, 2, 3, 4 }, y[4];
+
+  set_up ();
+  fake_cuda_config ()->memory = 100000;
+  fake_cuda_config ()->others = 40000;
+  OK (cudaMemGetInfo (&before, &total));
+  g_assert_cmpuint (before, ==, 60000);
+  g_assert_cmpuint (total, ==, 100000);
+  OK (cudaMalloc (&memory, 50000));
+  OK (cudaMemGetInfo (&available, &total));
+  g_assert_cmpuint (available, ==, 10000);
+  g_assert_cmpint (cudaMalloc (&more, 10001), ==, cudaErrorMemoryAllocation);
+  g_assert_null (more);
+  g_assert_cmpint (cudaGetLastError (), ==, cudaErrorMemoryAllocation);
+  g_assert_cmpint (cudaGetLastError (), ==, cudaSuccess);
+  g_assert_cmpuint (((gsize) memory) % 256, ==, 0);
+  g_assert_true (isnan (((float *) memory)[0]));
+
+  OK (cudaMallocHost ((void **) &host, 16));
+  memcpy (host, x, 16);
+  OK (cudaMemcpyAsync (memory, host, 16, cudaMemcpyHostToDevice, NULL));
+  OK (cudaMemcpyAsync ((char *) memory + 16, memory, 16, cudaMemcpyDeviceToDevice, NULL));
+  OK (cudaMemcpy (y, (char *) memory + 16, 16, cudaMemcpyDeviceToHost));
+  g_assert_cmpmem (x, 16, y, 16);
+  g_assert_cmpint (cudaMemcpy (y, memory, 16, cudaMemcpyHostToDevice), ==, cudaErrorInvalidValue);
+  g_assert_cmpint (cudaMemcpy ((char *) memory + 49990, x, 16, cudaMemcpyHostToDevice), ==, cudaErrorInvalidValue);
+  OK (cudaMemset (memory, 0, 50000));
+  g_assert_cmpfloat (((float *) memory)[12499], ==, 0);
+  OK (cudaFreeHost (host));
+  g_assert_cmpint (cudaFree ((char *) memory + 256), ==, cudaErrorInvalidValue);
+  OK (cudaFree (memory));
+  g_assert_cmpuint (fake_cuda_peak (), ==, 50000);
+  g_assert_cmpuint (fake_cuda_allocated (), ==, 0);
+  cudaGetLastError ();
+}
+
+#if !defined __SANITIZE_ADDRESS__
+static void
+test_guards (void)
+{
+  if (g_test_subprocess ())
+    {
+      guint8 *memory;
+
+      OK (cudaMalloc ((void **) &memory, 100));
+      memory[101] = 0;
+      cudaFree (memory);
+      return;
+    }
+  g_test_trap_subprocess (NULL, 0, G_TEST_SUBPROCESS_DEFAULT);
+  g_test_trap_assert_failed ();
+  g_test_trap_assert_stderr ("*wrote behind the 100 bytes of device memory*");
+}
+#endif
+
+/* ---- streams ---- */
+
+typedef struct
+{
+  int *log;
+  int value;
+} Note;
+
+static void
+take_note (void *data)
+{
+  const Note *note = data;
+
+  *note->log = *note->log * 10 + note->value;
+}
+
+static void
+note (cudaStream_t  stream,
+      int          *log,
+      int           value)
+{
+  const Note it = { log, value };
+
+  OK (fake_cuda_enqueue (stream, take_note, g_memdup2 (&it, sizeof it), g_free));
+}
+
+static void
+test_deferred (void)
+{
+  cudaStream_t one, two;
+  cudaEvent_t event;
+  int log = 0, x = 7, *memory, *pinned;
+
+  set_up ();
+  fake_cuda_config ()->deferred = TRUE;
+  OK (cudaStreamCreate (&one));
+  OK (cudaStreamCreate (&two));
+  OK (cudaEventCreateWithFlags (&event, cudaEventDisableTiming));
+  note (one, &log, 1);
+  OK (cudaEventRecord (event, one));
+  note (one, &log, 2);
+  OK (cudaStreamWaitEvent (two, event, 0));
+  note (two, &log, 3);
+  g_assert_cmpint (log, ==, 0);
+  g_assert_cmpint (cudaStreamQuery (two), ==, cudaErrorNotReady);
+  OK (cudaStreamSynchronize (two));
+  g_assert_cmpint (log, ==, 13);
+  OK (cudaEventSynchronize (event));
+  g_assert_cmpint (log, ==, 13);
+  OK (cudaDeviceSynchronize ());
+  g_assert_cmpint (log, ==, 132);
+
+  /* Pageable memory is taken at once, pinned memory when its turn comes. */
+  OK (cudaMalloc ((void **) &memory, 8));
+  OK (cudaMallocHost ((void **) &pinned, 4));
+  *pinned = 7;
+  OK (cudaMemcpyAsync (memory, &x, 4, cudaMemcpyHostToDevice, one));
+  OK (cudaMemcpyAsync (memory + 1, pinned, 4, cudaMemcpyHostToDevice, one));
+  x = *pinned = 8;
+  OK (cudaStreamSynchronize (one));
+  g_assert_cmpint (memory[0], ==, 7);
+  g_assert_cmpint (memory[1], ==, 8);
+  OK (cudaFree (memory));
+  OK (cudaFreeHost (pinned));
+  OK (cudaEventDestroy (event));
+  OK (cudaStreamDestroy (one));
+  OK (cudaStreamDestroy (two));
+}
+
+static void
+test_capture (void)
+{
+  cudaStream_t one, two;
+  cudaEvent_t fork, join;
+  cudaGraphExec_t exec;
+  cudaGraph_t graph;
+  int log = 0;
+  gsize n;
+  void *memory;
+
+  set_up ();
+  OK (cudaStreamCreate (&one));
+  OK (cudaStreamCreate (&two));
+  OK (cudaEventCreateWithFlags (&fork, cudaEventDisableTiming));
+  OK (cudaEventCreateWithFlags (&join, cudaEventDisableTiming));
+
+  /* A second stream that branches off and comes back is part of the graph. */
+  OK (cudaStreamBeginCapture (one, cudaStreamCaptureModeThreadLocal));
+  note (one, &log, 1);
+  OK (cudaEventRecord (fork, one));
+  OK (cudaStreamWaitEvent (two, fork, 0));
+  note (two, &log, 2);
+  OK (cudaEventRecord (join, two));
+  OK (cudaStreamWaitEvent (one, join, 0));
+  note (one, &log, 3);
+  OK (cudaStreamEndCapture (one, &graph));
+  g_assert_cmpint (log, ==, 0);
+  OK (cudaGraphGetNodes (graph, NULL, &n));
+  g_assert_cmpuint (n, ==, 3);
+  OK (cudaGraphInstantiate (&exec, graph, 0));
+  OK (cudaGraphLaunch (exec, one));
+  OK (cudaGraphLaunch (exec, one));
+  g_assert_cmpint (log, ==, 123123);
+  OK (cudaGraphExecDestroy (exec));
+  OK (cudaGraphDestroy (graph));
+
+  /* What may not be captured spoils the capture and says so. */
+  OK (cudaStreamBeginCapture (one, cudaStreamCaptureModeThreadLocal));
+  g_assert_cmpint (cudaMalloc (&memory, 4), ==, cudaErrorStreamCaptureUnsupported);
+  g_assert_cmpint (cudaStreamEndCapture (one, &graph), ==, cudaErrorStreamCaptureInvalidated);
+  OK (cudaStreamBeginCapture (one, cudaStreamCaptureModeRelaxed));
+  OK (cudaMalloc (&memory, 4));
+  g_assert_cmpint (cudaStreamSynchronize (one), ==, cudaErrorStreamCaptureUnsupported);
+  g_assert_cmpint (cudaStreamEndCapture (one, &graph), ==, cudaErrorStreamCaptureInvalidated);
+  OK (cudaFree (memory));
+  OK (cudaStreamBeginCapture (one, cudaStreamCaptureModeThreadLocal));
+  OK (cudaEventRecord (fork, one));
+  OK (cudaStreamWaitEvent (two, fork, 0));
+  note (two, &log, 2);
+  g_assert_cmpint (cudaStreamEndCapture (one, &graph), ==, cudaErrorStreamCaptureUnjoined);
+  g_assert_null (graph);
+  g_assert_cmpint (cudaStreamEndCapture (one, &graph), ==, cudaErrorIllegalState);
+  cudaGetLastError ();
+
+  OK (cudaEventDestroy (fork));
+  OK (cudaEventDestroy (join));
+  OK (cudaStreamDestroy (one));
+  OK (cudaStreamDestroy (two));
+}
+
+/* ---- errors ---- */
+
+static void
+test_injection (void)
+{
+  void *memory;
+  cublasLtHandle_t handle;
+  int count;
+
+  set_up ();
+  fake_cuda_fail_at (2, cudaErrorMemoryAllocation);
+  OK (cudaGetDeviceCount (&count));
+  g_assert_cmpint (cudaMalloc (&memory, 4), ==, cudaErrorMemoryAllocation);
+  g_assert_cmpstr (fake_cuda_failed_call (), ==, "cudaMalloc");
+  OK (cudaMalloc (&memory, 4));
+  g_assert_cmpuint (fake_cuda_count_calls (), ==, 3);
+
+  /* A release fails and releases all the same. */
+  fake_cuda_fail_at (1, cudaErrorInvalidValue);
+  g_assert_cmpint (cudaFree (memory), ==, cudaErrorInvalidValue);
+  g_assert_cmpuint (fake_cuda_count_objects (), ==, 0);
+
+  fake_cuda_fail_at (1, cudaErrorMemoryAllocation);
+  g_assert_cmpint (cublasLtCreate (&handle), ==, CUBLAS_STATUS_ALLOC_FAILED);
+  OK (cublasLtCreate (&handle));
+
+  /* After a fatal one there is nothing more to be had. */
+  fake_cuda_fail_at (1, cudaErrorIllegalAddress);
+  g_assert_cmpint (cudaMalloc (&memory, 4), ==, cudaErrorIllegalAddress);
+  g_assert_cmpint (cudaGetLastError (), ==, cudaErrorIllegalAddress);
+  g_assert_cmpint (cudaGetLastError (), ==, cudaErrorIllegalAddress);
+  g_assert_cmpint (cudaMalloc (&memory, 4), ==, cudaErrorIllegalAddress);
+  g_assert_cmpint (cublasLtDestroy (handle), ==, CUBLAS_STATUS_EXECUTION_FAILED);
+
+  fake_cuda_reset ();
+  fake_cuda_config ()->driver_version = 0;
+  g_assert_cmpint (cudaGetDeviceCount (&count), ==, cudaErrorInsufficientDriver);
+  g_assert_cmpint (count, ==, 0);
+  fake_cuda_config ()->driver_version = 13000;
+  fake_cuda_config ()->n_devices = 0;
+  g_assert_cmpint (cudaGetDeviceCount (&count), ==, cudaErrorNoDevice);
+}
+
+/* ---- products ---- */
+
+typedef struct
+{
+  const char *path;
+  cudaDataType in, out;
+  gboolean transposed[2];
+  gboolean row_major;       /* all four matrices */
+  int m, n, k;
+  int padding;              /* of every leading dimension */
+  gboolean bias;
+  float alpha, beta;
+  int batch;
+} Case;
+
+static const Case cases[] = {
+  { "/toolkit/product/plain", CUDA_R_32F, CUDA_R_32F, { 0, 0 }, FALSE, 5, 7, 9, 0, FALSE, 1, 0, 1 },
+  { "/toolkit/product/transposed-a", CUDA_R_32F, CUDA_R_32F, { 1, 0 }, FALSE, 70, 33, 65, 3, TRUE, 1, 0, 1 },
+  { "/toolkit/product/transposed-both", CUDA_R_32F, CUDA_R_32F, { 1, 1 }, FALSE, 16, 40, 24, 1, FALSE, .5f, 2, 1 },
+  { "/toolkit/product/rows", CUDA_R_32F, CUDA_R_32F, { 0, 1 }, TRUE, 6, 35, 12, 2, TRUE, 1, 1, 3 },
+  { "/toolkit/product/bf16", CUDA_R_16BF, CUDA_R_16BF, { 1, 0 }, FALSE, 48, 20, 32, 0, TRUE, 1, 1, 1 },
+  { "/toolkit/product/bf16-to-f32", CUDA_R_16BF, CUDA_R_32F, { 1, 0 }, FALSE, 48, 20, 32, 8, TRUE, 1, 0, 2 },
+  { "/toolkit/product/e4m3", CUDA_R_8F_E4M3, CUDA_R_16BF, { 1, 0 }, FALSE, 16, 33, 48, 16, FALSE, .25f, 0, 1 },
+};
+
+/* Small numbers that every type holds exactly, and so does their sum. */
+static float
+value_at (guint i)
+{
+  return (float) ((int) (i * 7919u % 9u) - 4) / 4;
+}
+
+/* @value, one of the above, as an element of @type. */
+static void
+put (void         *data,
+     cudaDataType  type,
+     gsize         i,
+     float         value)
+{
+  static const guint8 e4m3[] = { 0x00, 0x28, 0x30, 0x34, 0x38 };
+  guint32 bits;
+
+  memcpy (&bits, &value, 4);
+  if (type == CUDA_R_32F)
+    ((float *) data)[i] = value;
+  else if (type == CUDA_R_16BF)
+    ((guint16 *) data)[i] = (guint16) (bits >> 16);
+  else
+    ((guint8 *) data)[i] = (guint8) (e4m3[(int) fabsf (value * 4)] | (value < 0 ? 0x80 : 0));
+}
+
+static float
+get (const void   *data,
+     cudaDataType  type,
+     gsize         i)
+{
+  guint32 bits = (guint32) ((const guint16 *) data)[i] << 16;
+  float value;
+
+  if (type == CUDA_R_32F)
+    return ((const float *) data)[i];
+  memcpy (&value, &bits, 4);
+  return value;
+}
+
+typedef struct
+{
+  int rows, cols, ld, batch_stride;
+  gboolean row_major;
+  cudaDataType type;
+  void *data;
+  cublasLtMatrixLayout_t layout;
+} Matrix;
+
+static gsize
+at (const Matrix *self,
+    int           batch,
+    int           row,
+    int           col)
+{
+  return (gsize) (batch * self->batch_stride + (self->row_major ? row * self->ld + col : col * self->ld + row));
+}
+
+static Matrix
+matrix_new (const Case   *c,
+            int           rows,
+            int           cols,
+            cudaDataType  type,
+            guint         seed)
+{
+  Matrix self = { .rows = rows, .cols = cols, .row_major = c->row_major, .type = type };
+  const int order = c->row_major ? CUBLASLT_ORDER_ROW : CUBLASLT_ORDER_COL;
+  const gint64 stride = (gint64) (self.batch_stride = ((c->row_major ? cols : rows) + c->padding) * ((c->row_major ? rows : cols) + 1));
+
+  self.ld = (c->row_major ? cols : rows) + c->padding;
+  OK (cudaMalloc (&self.data, (gsize) stride * (gsize) c->batch * 4));
+  for (int batch = 0; batch < c->batch; batch++)
+    for (int row = 0; row < rows; row++)
+      for (int col = 0; col < cols; col++)
+        put (self.data, type, at (&self, batch, row, col), value_at (seed + (guint) (batch * 1009 + row * 31 + col)));
+  OK (cublasLtMatrixLayoutCreate (&self.layout, type, (guint64) rows, (guint64) cols, self.ld));
+  OK (cublasLtMatrixLayoutSetAttribute (self.layout, CUBLASLT_MATRIX_LAYOUT_ORDER, &order, 4));
+  OK (cublasLtMatrixLayoutSetAttribute (self.layout, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, &c->batch, 4));
+  OK (cublasLtMatrixLayoutSetAttribute (self.layout, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, &stride, 8));
+  return self;
+}
+
+static void
+matrix_free (Matrix *self)
+{
+  OK (cudaFree (self->data));
+  OK (cublasLtMatrixLayoutDestroy (self->layout));
+}
+
+static void
+check_product (const Case   *c,
+               const Matrix  m[4],
+               const void   *bias)
+{
+  for (int batch = 0; batch < c->batch; batch++)
+    for (int row = 0; row < c->m; row++)
+      for (int col = 0; col < c->n; col++)
+        {
+          double sum = 0;
+
+          for (int k = 0; k < c->k; k++)
+            sum += (double) value_at (1 + (guint) (batch * 1009 + (c->transposed[0] ? k * 31 + row : row * 31 + k))) *
+                   (double) value_at (2 + (guint) (batch * 1009 + (c->transposed[1] ? col * 31 + k : k * 31 + col)));
+          sum *= (double) c->alpha;
+          if (c->beta != 0)
+            sum += (double) (c->beta * get (m[2].data, m[2].type, at (&m[2], batch, row, col)));
+          if (c->bias)
+            sum += (double) get (bias, c->out, (gsize) row);
+          g_assert_cmpfloat_with_epsilon ((double) get (m[3].data, c->out, at (&m[3], batch, row, col)), sum,
+                                          c->out == CUDA_R_32F ? 1e-6 : 1e-6 + fabs (sum) / 256);
+        }
+}
+
+static void
+test_product (gconstpointer data)
+{
+  const Case *c = data;
+  const int operations[2] = { c->transposed[0] ? CUBLAS_OP_T : CUBLAS_OP_N, c->transposed[1] ? CUBLAS_OP_T : CUBLAS_OP_N };
+  const guint32 epilogue = c->bias ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_DEFAULT;
+  const guint64 max_workspace = 4 << 20;
+  cublasLtHandle_t handle;
+  cublasLtMatmulDesc_t desc;
+  cublasLtMatmulPreference_t preference;
+  cublasLtMatmulHeuristicResult_t results[8];
+  Matrix m[4];
+  void *bias, *workspace;
+  int n_results;
+
+  set_up ();
+  OK (cublasLtCreate (&handle));
+  OK (cublasLtMatmulDescCreate (&desc, CUBLAS_COMPUTE_32F, CUDA_R_32F));
+  OK (cublasLtMatmulDescSetAttribute (desc, CUBLASLT_MATMUL_DESC_TRANSA, &operations[0], 4));
+  OK (cublasLtMatmulDescSetAttribute (desc, CUBLASLT_MATMUL_DESC_TRANSB, &operations[1], 4));
+  OK (cublasLtMatmulDescSetAttribute (desc, CUBLASLT_MATMUL_DESC_EPILOGUE, &epilogue, 4));
+  g_assert_cmpint (cublasLtMatmulDescSetAttribute (desc, CUBLASLT_MATMUL_DESC_EPILOGUE, &epilogue, 8), ==, CUBLAS_STATUS_INVALID_VALUE);
+  OK (cudaMalloc (&bias, (gsize) c->m * 4));
+  OK (cudaMalloc (&workspace, max_workspace));
+  for (int i = 0; i < c->m; i++)
+    put (bias, c->out, (gsize) i, value_at ((guint) i));
+  OK (cublasLtMatmulDescSetAttribute (desc, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias, sizeof bias));
+  m[0] = matrix_new (c, c->transposed[0] ? c->k : c->m, c->transposed[0] ? c->m : c->k, c->in, 1);
+  m[1] = matrix_new (c, c->transposed[1] ? c->n : c->k, c->transposed[1] ? c->k : c->n, c->in, 2);
+  m[2] = matrix_new (c, c->m, c->n, c->out, 3);
+  m[3] = matrix_new (c, c->m, c->n, c->out, 4);
+  OK (cublasLtMatmulPreferenceCreate (&preference));
+
+  OK (cublasLtMatmulAlgoGetHeuristic (handle, desc, m[0].layout, m[1].layout, m[2].layout, m[3].layout, preference, 8, results, &n_results));
+  for (int i = 0; i < n_results; i++)
+    g_assert_cmpuint (results[i].workspaceSize, ==, 0);
+  OK (cublasLtMatmulPreferenceSetAttribute (preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &max_workspace, 8));
+  OK (cublasLtMatmulAlgoGetHeuristic (handle, desc, m[0].layout, m[1].layout, m[2].layout, m[3].layout, preference, 8, results, &n_results));
+  g_assert_cmpint (n_results, >=, 3);
+  for (int i = 0; i < n_results; i++)
+    {
+      cublasLtMatmulHeuristicResult_t result;
+
+      OK (cublasLtMatmulAlgoCheck (handle, desc, m[0].layout, m[1].layout, m[2].layout, m[3].layout, &results[i].algo, &result));
+      g_assert_cmpuint (result.workspaceSize, ==, results[i].workspaceSize);
+      if (result.workspaceSize > 0)
+        g_assert_cmpint (cublasLtMatmul (handle, desc, &c->alpha, m[0].data, m[0].layout, m[1].data, m[1].layout, &c->beta,
+                                         m[2].data, m[2].layout, m[3].data, m[3].layout, &results[i].algo, workspace,
+                                         result.workspaceSize - 1, NULL), ==, CUBLAS_STATUS_INVALID_VALUE);
+      OK (cublasLtMatmul (handle, desc, &c->alpha, m[0].data, m[0].layout, m[1].data, m[1].layout, &c->beta,
+                          m[2].data, m[2].layout, m[3].data, m[3].layout, &results[i].algo, workspace, max_workspace, NULL));
+      check_product (c, m, bias);
+    }
+
+  OK (cublasLtMatmulPreferenceDestroy (preference));
+  for (guint i = 0; i < 4; i++)
+    matrix_free (&m[i]);
+  OK (cudaFree (bias));
+  OK (cudaFree (workspace));
+  OK (cublasLtMatmulDescDestroy (desc));
+  OK (cublasLtDestroy (handle));
+}
+
+int
+main (int   argc,
+      char *argv[])
+{
+  g_test_init (&argc, &argv, NULL);
+  g_test_add_func ("/toolkit/memory", test_memory);
+#if !defined __SANITIZE_ADDRESS__
+  g_test_add_func ("/toolkit/guards", test_guards);
+#endif
+  g_test_add_func ("/toolkit/deferred", test_deferred);
+  g_test_add_func ("/toolkit/capture", test_capture);
+  g_test_add_func ("/toolkit/injection", test_injection);
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++)
+    g_test_add_data_func (cases[i].path, &cases[i], test_product);
+  return g_test_run ();
+}

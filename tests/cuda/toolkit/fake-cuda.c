@@ -1,0 +1,481 @@
+/* fake-cuda.c — errors, devices and the list of what exists
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "fake-cuda-private.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static FakeCudaConfig config;
+static GRecMutex mutex;
+static GHashTable *objects;      /* address → kind */
+static unsigned long n_calls, fail_call, n_launches;
+static cudaError_t fail_error, lost_error, last_error;
+static const char *failed_call;
+
+FakeLock *
+fake_lock (void)
+{
+  g_rec_mutex_lock (&mutex);
+  return &mutex;
+}
+
+void
+fake_unlock (FakeLock *lock)
+{
+  g_rec_mutex_unlock (lock);
+}
+
+static const FakeCudaConfig *
+get_config (void)
+{
+  if (config.name == NULL)
+    config = (FakeCudaConfig) {
+      .n_devices = 1,
+      .major = 9,
+      .n_multiprocessors = 132,
+      .driver_version = 13000,
+      .memory = (gsize) 16 << 30,
+      .others = (gsize) 1 << 30,
+      .name = "Emulated GPU",
+    };
+  return &config;
+}
+
+FakeCudaConfig *
+fake_cuda_config (void)
+{
+  get_config ();
+  return &config;
+}
+
+void
+fake_cuda_reset (void)
+{
+  g_autoptr (FakeLock) lock G_GNUC_UNUSED = fake_lock ();
+
+  config.name = NULL;
+  n_calls = fail_call = n_launches = 0;
+  fail_error = lost_error = last_error = cudaSuccess;
+  failed_call = NULL;
+  fake_streams_reset ();
+  fake_memory_reset ();
+}
+
+/* ---- errors ---- */
+
+/* After these the real process can do nothing but end. */
+static gboolean
+is_fatal (cudaError_t error)
+{
+  switch ((int) error)
+    {
+    case cudaErrorECCUncorrectable:
+    case cudaErrorNvlinkUncorrectable:
+    case cudaErrorContained:
+    case cudaErrorIllegalAddress:
+    case cudaErrorLaunchTimeout:
+    case cudaErrorAssert:
+    case cudaErrorHardwareStackError:
+    case cudaErrorIllegalInstruction:
+    case cudaErrorMisalignedAddress:
+    case cudaErrorInvalidAddressSpace:
+    case cudaErrorInvalidPc:
+    case cudaErrorLaunchFailure:
+    case cudaErrorTensorMemoryLeak:
+    case cudaErrorMpsClientTerminated:
+    case cudaErrorExternalDevice:
+    case cudaErrorUnknown:
+      return TRUE;
+    default:
+      return FALSE;
+    }
+}
+
+void
+fake_cuda_fail_at (unsigned long call_number,
+                   cudaError_t   error)
+{
+  g_autoptr (FakeLock) lock G_GNUC_UNUSED = fake_lock ();
+
+  n_calls = 0;
+  fail_call = call_number;
+  fail_error = error;
+  failed_call = NULL;
+}
+
+unsigned long
+fake_cuda_count_calls (void)
+{
+  return n_calls;
+}
+
+const char *
+fake_cuda_failed_call (void)
+{
+  return failed_call;
+}
+
+cudaError_t
+fake_cuda_error (cudaError_t error)
+{
+  g_autoptr (FakeLock) lock G_GNUC_UNUSED = fake_lock ();
+
+  if (error != cudaSuccess)
+    last_error = error;
+  if (is_fatal (error))
+    lost_error = error;
+  return error;
+}
+
+cudaError_t
+fake_cuda_enter (const char *name)
+{
+  g_autoptr (FakeLock) lock G_GNUC_UNUSED = fake_lock ();
+
+  if (++n_calls == fail_call)
+    {
+      failed_call = name;
+      return fake_cuda_error (fail_error);
+    }
+  if (lost_error != cudaSuccess)
+    return fake_cuda_error (lost_error);
+  if (get_config ()->driver_version == 0)
+    return fake_cuda_error (cudaErrorInsufficientDriver);
+  return cudaSuccess;
+}
+
+cudaError_t
+cudaGetLastError (void)
+{
+  g_autoptr (FakeLock) lock G_GNUC_UNUSED = fake_lock ();
+  cudaError_t error = fake_cuda_enter ("cudaGetLastError");
+
+  if (error == cudaSuccess)
+    error = last_error;
+  last_error = lost_error;
+  return error;
+}
+
+cudaError_t
+cudaPeekAtLastError (void)
+{
+  g_autoptr (FakeLock) lock G_GNUC_UNUSED = fake_lock ();
+  cudaError_t error = fake_cuda_enter ("cudaPeekAtLastError");
+
+  return error == cudaSuccess ? last_error : error;
+}
+
+static const struct { cudaError_t error; const char *name; } error_names[] = {
+#define NAME(error) { error, #error }
+  NAME (cudaSuccess), NAME (cudaErrorInvalidValue), NAME (cudaErrorMemoryAllocation),
+  NAME (cudaErrorInitializationError), NAME (cudaErrorInvalidConfiguration), NAME (cudaErrorInsufficientDriver),
+  NAME (cudaErrorDevicesUnavailable), NAME (cudaErrorNoDevice), NAME (cudaErrorInvalidDevice),
+  NAME (cudaErrorNoKernelImageForDevice), NAME (cudaErrorECCUncorrectable), NAME (cudaErrorNvlinkUncorrectable),
+  NAME (cudaErrorContained), NAME (cudaErrorInvalidResourceHandle), NAME (cudaErrorNotReady),
+  NAME (cudaErrorIllegalAddress), NAME (cudaErrorLaunchOutOfResources), NAME (cudaErrorLaunchTimeout),
+  NAME (cudaErrorAssert), NAME (cudaErrorHardwareStackError), NAME (cudaErrorIllegalInstruction),
+  NAME (cudaErrorMisalignedAddress), NAME (cudaErrorInvalidAddressSpace), NAME (cudaErrorInvalidPc),
+  NAME (cudaErrorLaunchFailure), NAME (cudaErrorTensorMemoryLeak), NAME (cudaErrorSystemDriverMismatch),
+  NAME (cudaErrorMpsClientTerminated), NAME (cudaErrorStreamCaptureUnsupported),
+  NAME (cudaErrorStreamCaptureInvalidated), NAME (cudaErrorStreamCaptureUnjoined), NAME (cudaErrorExternalDevice),
+  NAME (cudaErrorUnknown),
+#undef NAME
+};
+
+const char *
+cudaGetErrorName (cudaError_t error)
+{
+  for (gsize i = 0; i < G_N_ELEMENTS (error_names); i++)
+    if (error_names[i].error == error)
+      return error_names[i].name;
+  return "unrecognized error code";
+}
+
+const char *
+cudaGetErrorString (cudaError_t error)
+{
+  return cudaGetErrorName (error);
+}
+
+/* ---- what exists ---- */
+
+void
+fake_cuda_add_object (const void *object,
+                      const char *kind)
+{
+  g_autoptr (FakeLock) lock G_GNUC_UNUSED = fake_lock ();
+
+  if (objects == NULL)
+    objects = g_hash_table_new (NULL, NULL);
+  g_hash_table_insert (objects, (gpointer) object, (gpointer) kind);
+}
+
+int
+fake_cuda_remove_object (const void *object,
+                         const char *kind)
+{
+  g_autoptr (FakeLock) lock G_GNUC_UNUSED = fake_lock ();
+
+  if (objects == NULL || g_strcmp0 (g_hash_table_lookup (objects, object), kind) != 0)
+    return FALSE;
+  g_hash_table_remove (objects, object);
+  return TRUE;
+}
+
+int
+fake_cuda_has_object (const void *object,
+                      const char *kind)
+{
+  g_autoptr (FakeLock) lock G_GNUC_UNUSED = fake_lock ();
+
+  return objects != NULL && g_strcmp0 (g_hash_table_lookup (objects, object), kind) == 0;
+}
+
+unsigned
+fake_cuda_count_objects (void)
+{
+  return objects != NULL ? g_hash_table_size (objects) : 0;
+}
+
+void
+fake_cuda_print_objects (void)
+{
+  GHashTableIter iter;
+  gpointer object, kind;
+
+  if (objects == NULL)
+    return;
+  g_hash_table_iter_init (&iter, objects);
+  while (g_hash_table_iter_next (&iter, &object, &kind))
+    fprintf (stderr, "not released: %s %p\n", (const char *) kind, object);
+}
+
+void
+fake_count_launch (void)
+{
+  n_launches++;
+}
+
+unsigned long
+fake_cuda_count_launches (void)
+{
+  return n_launches;
+}
+
+/* ---- devices ---- */
+
+cudaError_t
+cudaDriverGetVersion (int *version)
+{
+  FAKE_ENTER ("cudaDriverGetVersion");
+  *version = get_config ()->driver_version;
+  return cudaSuccess;
+}
+
+cudaError_t
+cudaRuntimeGetVersion (int *version)
+{
+  FAKE_ENTER ("cudaRuntimeGetVersion");
+  *version = CUDART_VERSION;
+  return cudaSuccess;
+}
+
+cudaError_t
+cudaGetDeviceCount (int *count)
+{
+  *count = 0;
+  {
+    FAKE_ENTER ("cudaGetDeviceCount");
+    if (get_config ()->n_devices == 0)
+      return fake_cuda_error (cudaErrorNoDevice);
+    *count = get_config ()->n_devices;
+  }
+  return cudaSuccess;
+}
+
+static GPrivate chosen_device;
+
+cudaError_t
+cudaGetDevice (int *device)
+{
+  FAKE_ENTER ("cudaGetDevice");
+  *device = GPOINTER_TO_INT (g_private_get (&chosen_device));
+  return cudaSuccess;
+}
+
+static cudaError_t
+check_device (int device)
+{
+  return fake_cuda_error (device < 0 || device >= get_config ()->n_devices ? cudaErrorInvalidDevice : cudaSuccess);
+}
+
+cudaError_t
+cudaSetDevice (int device)
+{
+  FAKE_ENTER ("cudaSetDevice");
+  if (check_device (device) != cudaSuccess)
+    return cudaErrorInvalidDevice;
+  g_private_set (&chosen_device, GINT_TO_POINTER (device));
+  return cudaSuccess;
+}
+
+cudaError_t
+cudaInitDevice (int          device,
+                unsigned int device_flags,
+                unsigned int flags)
+{
+  FAKE_ENTER ("cudaInitDevice");
+  return check_device (device);
+}
+
+cudaError_t
+cudaSetDeviceFlags (unsigned int flags)
+{
+  FAKE_ENTER ("cudaSetDeviceFlags");
+  return cudaSuccess;
+}
+
+size_t
+fake_cuda_shared_optin (void)
+{
+  const FakeCudaConfig *it = get_config ();
+
+  if (it->major == 7)
+    return 64 * 1024;
+  if (it->major == 8 && (it->minor == 0 || it->minor == 7))
+    return 163 * 1024;
+  return it->major == 8 || it->major >= 12 ? 99 * 1024 : 227 * 1024;
+}
+
+cudaError_t
+cudaGetDeviceProperties (struct cudaDeviceProp *properties,
+                         int                    device)
+{
+  FAKE_ENTER ("cudaGetDeviceProperties");
+  if (check_device (device) != cudaSuccess)
+    return cudaErrorInvalidDevice;
+  *properties = (struct cudaDeviceProp) {
+    .totalGlobalMem = get_config ()->memory,
+    .sharedMemPerBlock = 48 * 1024,
+    .warpSize = 32,
+    .maxThreadsPerBlock = 1024,
+    .maxThreadsDim = { 1024, 1024, 64 },
+    .maxGridSize = { G_MAXINT, 65535, 65535 },
+    .major = get_config ()->major,
+    .minor = get_config ()->minor,
+    .multiProcessorCount = get_config ()->n_multiprocessors,
+    .pciBusID = device + 1,
+    .memoryBusWidth = 5120,
+    .l2CacheSize = 50 << 20,
+    .maxThreadsPerMultiProcessor = 2048,
+    .sharedMemPerMultiprocessor = fake_cuda_shared_optin () + 1024,
+    .sharedMemPerBlockOptin = fake_cuda_shared_optin (),
+  };
+  g_strlcpy (properties->name, get_config ()->name, sizeof properties->name);
+  return cudaSuccess;
+}
+
+cudaError_t
+cudaDeviceGetAttribute (int                *value,
+                        enum cudaDeviceAttr attribute,
+                        int                 device)
+{
+  FAKE_ENTER ("cudaDeviceGetAttribute");
+  if (check_device (device) != cudaSuccess)
+    return cudaErrorInvalidDevice;
+  switch (attribute)
+    {
+    case cudaDevAttrMaxThreadsPerBlock: *value = 1024; break;
+    case cudaDevAttrMaxSharedMemoryPerBlock: *value = 48 * 1024; break;
+    case cudaDevAttrWarpSize: *value = 32; break;
+    case cudaDevAttrClockRate: *value = 1980000; break;
+    case cudaDevAttrMultiProcessorCount: *value = get_config ()->n_multiprocessors; break;
+    case cudaDevAttrKernelExecTimeout: *value = 0; break;
+    case cudaDevAttrIntegrated: *value = 0; break;
+    case cudaDevAttrMemoryClockRate: *value = 2619000; break;
+    case cudaDevAttrGlobalMemoryBusWidth: *value = 5120; break;
+    case cudaDevAttrL2CacheSize: *value = 50 << 20; break;
+    case cudaDevAttrMaxThreadsPerMultiProcessor: *value = 2048; break;
+    case cudaDevAttrComputeCapabilityMajor: *value = get_config ()->major; break;
+    case cudaDevAttrComputeCapabilityMinor: *value = get_config ()->minor; break;
+    case cudaDevAttrMaxSharedMemoryPerMultiprocessor: *value = (int) fake_cuda_shared_optin () + 1024; break;
+    case cudaDevAttrMaxSharedMemoryPerBlockOptin: *value = (int) fake_cuda_shared_optin (); break;
+    case cudaDevAttrMemoryPoolsSupported: *value = 1; break;
+    default: return fake_cuda_error (cudaErrorInvalidValue);
+    }
+  return cudaSuccess;
+}
+
+cudaError_t
+cudaDeviceGetPCIBusId (char *id,
+                       int   len,
+                       int   device)
+{
+  FAKE_ENTER ("cudaDeviceGetPCIBusId");
+  if (check_device (device) != cudaSuccess)
+    return cudaErrorInvalidDevice;
+  g_snprintf (id, (gulong) len, "0000:%02x:00.0", device + 1);
+  return cudaSuccess;
+}
+
+cudaError_t
+cudaDeviceSynchronize (void)
+{
+  cudaError_t error;
+  FAKE_ENTER ("cudaDeviceSynchronize");
+
+  error = fake_refuse_in_capture ();
+  if (error == cudaSuccess)
+    fake_streams_drain ();
+  return error;
+}
+
+cudaError_t
+cudaDeviceReset (void)
+{
+  FAKE_ENTER ("cudaDeviceReset");
+  fake_streams_drain ();
+  return cudaSuccess;
+}
+
+/* ---- kernels ---- */
+
+static GHashTable *shared_limits;   /* kernel → bytes */
+
+size_t
+fake_cuda_shared_limit (const void *kernel)
+{
+  g_autoptr (FakeLock) lock G_GNUC_UNUSED = fake_lock ();
+  const gsize allowed = shared_limits != NULL ? GPOINTER_TO_SIZE (g_hash_table_lookup (shared_limits, kernel)) : 0;
+
+  return MAX (allowed, 48 * 1024);
+}
+
+cudaError_t
+cudaFuncSetAttribute (const void            *function,
+                      enum cudaFuncAttribute attribute,
+                      int                    value)
+{
+  FAKE_ENTER ("cudaFuncSetAttribute");
+  if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize)
+    return cudaSuccess;
+  if (value < 0 || (gsize) value > fake_cuda_shared_optin ())
+    return fake_cuda_error (cudaErrorInvalidValue);
+  if (shared_limits == NULL)
+    shared_limits = g_hash_table_new (NULL, NULL);
+  g_hash_table_insert (shared_limits, (gpointer) function, GSIZE_TO_POINTER ((gsize) value));
+  return cudaSuccess;
+}
+
+cudaError_t
+cudaOccupancyMaxActiveBlocksPerMultiprocessor (int        *n_blocks,
+                                               const void *function,
+                                               int         block_size,
+                                               size_t      dynamic_shared_size)
+{
+  FAKE_ENTER ("cudaOccupancyMaxActiveBlocksPerMultiprocessor");
+  *n_blocks = (int) MIN (2048 / (gsize) MAX (block_size, 1), (fake_cuda_shared_optin () + 1024) / (dynamic_shared_size + 1024));
+  return cudaSuccess;
+}

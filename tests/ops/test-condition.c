@@ -1,0 +1,168 @@
+/* The ops that U-ViT, DiT and the ablation forms of DiMR need beside DiMR's own, against slow
+ * arithmetic in double.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "op-case.h"
+
+static const gint64 widths[] = { 1, 3, 8, 15, 16, 17, 48, 65, 130 };
+
+#define ATTRS(...) ((DimrAttrs){ __VA_ARGS__ })
+#define NO_ATTRS ((DimrAttrs){ 0 })
+#define ADD_OP(c, op, attrs, ...) dimr_graph_add_op (op_case_graph (c), op, attrs, __VA_ARGS__)
+
+static void
+test_unary (void)
+{
+  static const DimrOp ops[] = { DIMR_OP_SILU, DIMR_OP_GELU, DIMR_OP_GELU_TANH };
+  static const gint64 sizes[] = { 1, 7, 64, 50001 };
+
+  for (guint o = 0; o < G_N_ELEMENTS (ops); o++)
+    for (guint i = 0; i < G_N_ELEMENTS (sizes); i++)
+      {
+        g_autoptr (OpCase) c = op_case_new ();
+        DimrNodeId x = op_case_input (c, DIMR_SHAPE (1, sizes[i]), .5, 4);
+        DimrNodeId first = ADD_OP (c, ops[o], NO_ATTRS, x);
+
+        op_case_check (c, ADD_OP (c, ops[o], NO_ATTRS, first), OP_F32); /* writes over @first */
+      }
+}
+
+/* Far out they are x or 0, and never NaN. */
+static void
+test_unary_far_out (void)
+{
+  static const DimrOp ops[] = { DIMR_OP_SILU, DIMR_OP_GELU, DIMR_OP_GELU_TANH };
+
+  for (guint o = 0; o < G_N_ELEMENTS (ops); o++)
+    {
+      g_autoptr (OpCase) c = op_case_new ();
+
+      op_case_check (c, ADD_OP (c, ops[o], NO_ATTRS, op_case_input (c, DIMR_SHAPE (1, 999), 0, 1000)), 1e-14);
+    }
+}
+
+static void
+test_modulate (void)
+{
+  for (guint i = 0; i < G_N_ELEMENTS (widths); i++)
+    for (gint64 times = 1; times <= 3; times += 2)
+      {
+        g_autoptr (OpCase) c = op_case_new ();
+        const gint64 d = widths[i];
+        DimrNodeId x = op_case_input (c, DIMR_SHAPE (3, 37, d), 0, 1);
+        DimrNodeId shift = op_case_input (c, DIMR_SHAPE (times, d), 0, 1), scale = op_case_input (c, DIMR_SHAPE (times, d), 0, 1);
+        DimrNodeId y = ADD_OP (c, DIMR_OP_MODULATE, NO_ATTRS, x, shift, scale);
+
+        op_case_check (c, ADD_OP (c, DIMR_OP_MODULATE, NO_ATTRS, y, scale, shift), OP_F32);
+      }
+}
+
+static void
+test_gated_add (void)
+{
+  for (guint i = 0; i < G_N_ELEMENTS (widths); i++)
+    for (gint64 times = 1; times <= 2; times++)
+      {
+        g_autoptr (OpCase) c = op_case_new ();
+        const gint64 d = widths[i];
+        DimrNodeId x = op_case_input (c, DIMR_SHAPE (2, 3, 5, d), 0, 1), f = op_case_input (c, DIMR_SHAPE (2, 3, 5, d), 0, 1);
+        DimrNodeId gate = op_case_input (c, DIMR_SHAPE (times, d), 0, 1);
+        DimrNodeId y = ADD_OP (c, DIMR_OP_GATED_ADD, NO_ATTRS, x, gate, f);
+
+        op_case_check (c, ADD_OP (c, DIMR_OP_GATED_ADD, NO_ATTRS, x, gate, y), OP_F32);
+      }
+}
+
+static void
+test_layer_norm_alone (void)
+{
+  for (guint i = 1; i < G_N_ELEMENTS (widths); i++)
+    {
+      g_autoptr (OpCase) c = op_case_new ();
+      DimrNodeId x = op_case_input (c, DIMR_SHAPE (2, 9, widths[i]), 1, 2);
+
+      op_case_check (c, ADD_OP (c, DIMR_OP_LAYER_NORM, ATTRS (.eps = 1e-6), DIMR_NODE_NONE, DIMR_NODE_NONE, x), OP_F32);
+    }
+}
+
+static void
+test_layer_norm_needs_both (void)
+{
+  g_autoptr (DimrGraph) graph = dimr_graph_new ();
+  DimrNodeId x = dimr_graph_add_input (graph, "x", DIMR_DTYPE_F32, DIMR_SHAPE (2, 3, 8));
+  DimrNodeId weight = dimr_graph_add_input (graph, "weight", DIMR_DTYPE_F32, DIMR_SHAPE (1, 8));
+
+  g_assert_cmpuint (dimr_graph_add_op (graph, DIMR_OP_LAYER_NORM, ATTRS (.eps = 1e-6), weight, DIMR_NODE_NONE, x), ==,
+                    DIMR_NODE_NONE);
+}
+
+static void
+test_slice_channels (void)
+{
+  static const guint cases[][2] = { { 0, 1 }, { 1, 64 }, { 0, 65 }, { 7, 13 } };
+
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++)
+    for (gint64 rows = 1; rows <= 2000; rows += 999)
+      {
+        g_autoptr (OpCase) c = op_case_new ();
+        DimrNodeId x = op_case_input (c, DIMR_SHAPE (rows, 2, 65), 0, 1);
+
+        op_case_check (c, ADD_OP (c, DIMR_OP_SLICE_CHANNELS, ATTRS (.start = cases[i][0], .length = cases[i][1]), x), OP_EXACT);
+      }
+}
+
+static void
+test_repeat (void)
+{
+  for (guint factor = 1; factor <= 5; factor += 2)
+    {
+      g_autoptr (OpCase) c = op_case_new ();
+
+      op_case_check (c, ADD_OP (c, DIMR_OP_REPEAT, ATTRS (.factor = factor), op_case_input (c, DIMR_SHAPE (1, 7, 33), 0, 1)),
+                     OP_EXACT);
+    }
+}
+
+static void
+test_to_image (void)
+{
+  for (gint64 channels = 1; channels <= 9; channels++)
+    {
+      g_autoptr (OpCase) c = op_case_new ();
+
+      op_case_check (c, ADD_OP (c, DIMR_OP_TO_IMAGE, NO_ATTRS, op_case_input (c, DIMR_SHAPE (2, 5, 6, channels), 0, 1)), OP_EXACT);
+    }
+}
+
+static void
+test_timestep_embedding (void)
+{
+  static const guint lengths[] = { 2, 6, 64, 256, 1152 };
+
+  for (guint i = 0; i < G_N_ELEMENTS (lengths); i++)
+    for (gint64 times = 1; times <= 3; times += 2)
+      {
+        g_autoptr (OpCase) c = op_case_new ();
+        DimrNodeId t = op_case_input (c, DIMR_SHAPE (times), 500, 200);
+
+        /* A frequency's last bit at t = 1000: an angle of 6e-5. */
+        op_case_check (c, ADD_OP (c, DIMR_OP_TIMESTEP_EMBEDDING, ATTRS (.length = lengths[i]), t), 4e-9);
+      }
+}
+
+int
+main (int   argc,
+      char *argv[])
+{
+  g_test_init (&argc, &argv, NULL);
+  g_test_add_func ("/ops/unary/writes-over-its-input", test_unary);
+  g_test_add_func ("/ops/unary/saturates-far-out", test_unary_far_out);
+  g_test_add_func ("/ops/modulate/takes-one-time-or-one-an-image", test_modulate);
+  g_test_add_func ("/ops/gated-add/writes-over-an-input", test_gated_add);
+  g_test_add_func ("/ops/layer-norm/takes-no-weight-and-bias", test_layer_norm_alone);
+  g_test_add_func ("/ops/layer-norm/refuses-one-without-the-other", test_layer_norm_needs_both);
+  g_test_add_func ("/ops/slice-channels/copies-a-range", test_slice_channels);
+  g_test_add_func ("/ops/repeat/copies-to-every-sample", test_repeat);
+  g_test_add_func ("/ops/to-image/puts-channels-first", test_to_image);
+  g_test_add_func ("/ops/timestep-embedding/is-that-of-the-released-networks", test_timestep_embedding);
+  return g_test_run ();
+}
