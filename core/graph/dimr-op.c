@@ -1,87 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "core/graph/dimr-op.h"
-
-#include "core/base/dimr-error.h"
-
-#define LAST(shape) ((shape)->dims[(shape)->n_dims - 1])
-
-/* The arguments of every shape rule and cost rule. */
-#define INFER(name)                                                                          \
-  static gboolean infer_##name (const DimrAttrs *attrs, const DimrShape * const *in,         \
-                                guint n, DimrShape *out, GError **error)
-#define MACS(name)                                                                           \
-  static guint64 macs_##name (const DimrAttrs *attrs, const DimrShape * const *in,           \
-                              guint n, const DimrShape *out)
-
-static gboolean
-mismatch (GError    **error,
-          const char *expected)
-{
-  g_set_error (error, DIMR_ERROR, DIMR_ERROR_SHAPE, "expected %s", expected);
-  return FALSE;
-}
-
-#define EXPECT(condition, expected)                                                          \
-  G_STMT_START { if (!(condition)) return mismatch (error, expected); } G_STMT_END
-
-/* TRUE where @shape is [d0, d1, …] with −1 standing for anything. */
-static gboolean
-is (const DimrShape *shape,
-    guint            n_dims,
-    gint64           d0,
-    gint64           d1,
-    gint64           d2,
-    gint64           d3)
-{
-  const gint64 dims[4] = { d0, d1, d2, d3 };
-
-  if (shape->n_dims != n_dims)
-    return FALSE;
-  for (guint i = 0; i < n_dims; i++)
-    if (dims[i] >= 0 && shape->dims[i] != dims[i])
-      return FALSE;
-  return TRUE;
-}
-
-static gboolean
-is_vector (const DimrShape *shape, gint64 d)
-{
-  return is (shape, 1, d, 0, 0, 0);
-}
-
-/* [T, D] with T = 1 or the batch of @x. */
-static gboolean
-is_per_time (const DimrShape *shape, const DimrShape *x, gint64 d)
-{
-  return shape->n_dims == 2 && shape->dims[1] == d &&
-         (shape->dims[0] == 1 || shape->dims[0] == x->dims[0]);
-}
-
-static gboolean
-same_leading (const DimrShape *a, const DimrShape *b)
-{
-  DimrShape c = *b;
-
-  if (a->n_dims != b->n_dims || a->n_dims == 0)
-    return FALSE;
-  LAST (&c) = LAST (a);
-  return dimr_shape_equal (a, &c);
-}
-
-/* Sum of the channels of inputs [first, n), which must agree in everything else; −1 where not. */
-static gint64
-list_channels (const DimrShape * const *in, guint first, guint n)
-{
-  gint64 sum = 0;
-
-  for (guint i = first; i < n; i++)
-    {
-      if (in[i]->n_dims < 2 || !same_leading (in[i], in[first]))
-        return -1;
-      sum += LAST (in[i]);
-    }
-  return sum;
-}
+#include "core/graph/dimr-op-private.h"
 
 INFER (leaf)
 {
@@ -355,11 +273,80 @@ INFER (gated_add)
   return TRUE;
 }
 
-#define SLOT(i) (1u << (i))
+INFER (image_to_map)
+{
+  EXPECT (in[0]->n_dims == 4, "a picture [B, C, H, W]");
+  *out = DIMR_SHAPE (in[0]->dims[0], in[0]->dims[2], in[0]->dims[3], in[0]->dims[1]);
+  return TRUE;
+}
+
+INFER (upsample_nearest)
+{
+  EXPECT (in[0]->n_dims == 4 && attrs->factor > 0, "[B, H, W, D]");
+  *out = *in[0];
+  out->dims[1] *= attrs->factor;
+  out->dims[2] *= attrs->factor;
+  return TRUE;
+}
+
+INFER (group_stats)
+{
+  const DimrShape *x = in[0];
+  const DimrRegion *region = &attrs->region;
+
+  EXPECT (x->n_dims == 4 && attrs->n_groups > 0 && x->dims[3] % attrs->n_groups == 0,
+          "[B, H, W, D] with D a multiple of the number of groups");
+  EXPECT ((region->height > 0) == (region->width > 0) && (gint64) region->top + region->height <= x->dims[1] &&
+          (gint64) region->left + region->width <= x->dims[2], "a region inside the map");
+  *out = DIMR_SHAPE (x->dims[0], attrs->n_groups, 2);
+  return TRUE;
+}
+
+/* Statistics of groups of the channels of @x. */
+static gboolean
+is_group_stats (const DimrShape *shape, const DimrShape *x)
+{
+  return shape->n_dims == 3 && shape->dims[2] == 2 && (shape->dims[0] == 1 || shape->dims[0] == x->dims[0]) &&
+         LAST (x) % shape->dims[1] == 0;
+}
+
+INFER (group_norm)
+{
+  EXPECT (in[0]->n_dims == 4, "[B, H, W, D]");
+  EXPECT (is_group_stats (in[1], in[0]), "statistics [B, groups, 2] with a number of groups that divides D");
+  EXPECT (is_vector (in[2], LAST (in[0])) && is_vector (in[3], LAST (in[0])), "weight and bias [D]");
+  *out = *in[0];
+  return TRUE;
+}
+
+INFER (conv2d)
+{
+  const DimrShape *x = in[0], *w = in[1];
+  gint64 factor = MAX (attrs->factor, 1), height, width, k;
+
+  EXPECT (x->n_dims == 4 && attrs->stride > 0, "[B, H, W, D]");
+  EXPECT (is (w, 4, -1, LAST (x), -1, -1) && w->dims[2] == w->dims[3] && w->dims[2] > 0, "a weight [N, D, k, k]");
+  EXPECT (in[2] == NULL || is_vector (in[2], w->dims[0]), "a bias [N]");
+  k = w->dims[2];
+  height = x->dims[1] * factor + attrs->pad_before + attrs->pad_after - k;
+  width = x->dims[2] * factor + attrs->pad_before + attrs->pad_after - k;
+  EXPECT (height >= 0 && width >= 0, "a map no smaller than the kernel");
+  *out = DIMR_SHAPE (x->dims[0], height / attrs->stride + 1, width / attrs->stride + 1, w->dims[0]);
+  EXPECT (in[3] == NULL || dimr_shape_equal (in[3], out), "a residual of the output's shape");
+  EXPECT (n == 4 || n == 7, "all of a norm or nothing of it");
+  EXPECT (n == 4 || (is_group_stats (in[4], x) && is_vector (in[5], LAST (x)) && is_vector (in[6], LAST (x))),
+          "statistics [B, groups, 2], weight and bias [D] of a norm");
+  return TRUE;
+}
+
+MACS (conv2d)
+{
+  return dimr_shape_n_elements (out) * in[1]->dims[1] * in[1]->dims[2] * in[1]->dims[3];
+}
 
 /* A depthwise convolution reads its neighbours, so it can never write over its input; a product
  * may write over its residual. Whether a buffer is free to be taken over is the plan's business. */
-static const DimrOpInfo infos[DIMR_N_OPS] = {
+static const DimrOpInfo infos[DIMR_OP_FIRST_GRADIENT] = {
   [DIMR_OP_INPUT] = { "input", 0, 0, 0, 0, infer_leaf, NULL },
   [DIMR_OP_PARAM] = { "param", 0, 0, 0, 0, infer_leaf, NULL },
   [DIMR_OP_RESHAPE] = { "reshape", 1, 1, 0, 0, infer_leaf, NULL },
@@ -390,11 +377,16 @@ static const DimrOpInfo infos[DIMR_N_OPS] = {
   [DIMR_OP_GELU_TANH] = { "gelu-tanh", 1, 1, 0, SLOT (0), infer_unary, NULL },
   [DIMR_OP_MODULATE] = { "modulate", 3, 3, 0, SLOT (0), infer_modulate, NULL },
   [DIMR_OP_GATED_ADD] = { "gated-add", 3, 3, 0, SLOT (0) | SLOT (2), infer_gated_add, NULL },
+  [DIMR_OP_IMAGE_TO_MAP] = { "image-to-map", 1, 1, 0, 0, infer_image_to_map, NULL },
+  [DIMR_OP_UPSAMPLE_NEAREST] = { "upsample-nearest", 1, 1, 0, 0, infer_upsample_nearest, NULL },
+  [DIMR_OP_GROUP_STATS] = { "group-stats", 1, 1, 0, 0, infer_group_stats, NULL },
+  [DIMR_OP_GROUP_NORM] = { "group-norm", 4, 4, 0, SLOT (0), infer_group_norm, NULL },
+  [DIMR_OP_CONV2D] = { "conv2d", 4, 7, SLOT (2) | SLOT (3), SLOT (3), infer_conv2d, macs_conv2d },
 };
 
 const DimrOpInfo *
 dimr_op_get_info (DimrOp op)
 {
   g_return_val_if_fail (op < DIMR_N_OPS, NULL);
-  return &infos[op];
+  return op < DIMR_OP_FIRST_GRADIENT ? &infos[op] : &dimr_op_gradient_infos[op - DIMR_OP_FIRST_GRADIENT];
 }

@@ -100,6 +100,87 @@ typedef struct
   float       *y;       /* [B, C, H, W] */
 } CpuImageConv;
 
+/* Weights of a phase are packed as those of a product whose K is (kernel row, kernel column, channel), the channels
+ * made even in bfloat16. Upsampling ×2 before a 3 × 3 kernel is four convolutions of the small map, one for
+ * each parity of row and column, whose 2 × 2 kernels are sums of the large one's: less than half the work. */
+typedef struct
+{
+  gsize         height;      /* of the map before upsampling */
+  gsize         width;
+  gsize         d;
+  gsize         out_height;
+  gsize         out_width;
+  gsize         n;
+  gsize         kernel;
+  gsize         stride;
+  gsize         pad_before;  /* around the map before upsampling */
+  gsize         pad_after;
+  guint         n_phases;    /* 1, or 4 with upsampling */
+  gconstpointer weights[4];
+  const float  *x;           /* [B, H, W, d] */
+  const float  *scale;       /* [B, d]: x · scale + shift takes the place of x, or NULL */
+  const float  *shift;
+  gboolean      silu;        /* after scale and shift */
+  const float  *bias;        /* padded to panels */
+  const float  *residual;    /* [B, H', W', n] or NULL; may be y */
+  float        *y;
+  gboolean      bf16;
+} CpuConv2d;
+
+/* y = dyᵀ concat(slices): [n, k], summed over a range of the rows. */
+typedef struct
+{
+  gsize           n;
+  gsize           k;
+  gsize           n_slices;
+  const CpuSlice *slices;   /* [rows, Σ k] */
+  const float    *dy;       /* [rows, n] */
+  gboolean        bf16;
+} CpuWeightGrad;
+
+/* Gradients of a norm; what a loop does not need stays NULL. */
+typedef struct
+{
+  gsize           d;
+  gsize           rows_per_time;
+  double          eps;
+  gsize           n_slices;
+  const CpuSlice *slices;   /* x */
+  const float    *scale;    /* [T, d] */
+  const float    *dy;       /* [rows, d] */
+  const float    *residual; /* [rows, d] or NULL */
+  float          *dx;       /* [rows, d] */
+} CpuNormGrad;
+
+typedef struct
+{
+  CpuTimeParam param;   /* its y is not used */
+  gsize        n_times;
+  const float *dy;      /* [T, d] */
+  float       *y;       /* [4, d] */
+} CpuTimeParamGrad;
+
+typedef struct
+{
+  gsize        n_tokens;
+  gsize        n_heads;
+  gsize        head_width;
+  const float *qkv;  /* [B, N, 3·NH·HD] */
+  const float *y;    /* [B, N, NH·HD] */
+  const float *dy;
+  float       *dqkv;
+} CpuAttentionGrad;
+
+typedef struct
+{
+  gsize        height;
+  gsize        width;
+  gsize        d;
+  gsize        kernel;
+  const float *x;    /* [B, H, W, d] */
+  const float *dy;
+} CpuDepthwiseGrad;
+
 typedef struct
 {
   const char *name;      /* "AVX2" */
@@ -178,6 +259,90 @@ typedef struct
                                const float        *f,
                                float              *y,
                                gsize               n);
+
+  /* Floats of scratch memory for @n_rows output rows (with upsampling: rows of the small map). */
+  gsize  (*conv2d_scratch)    (const CpuConv2d    *self,
+                               gsize               n_rows);
+  /* Output rows [row, row + n_rows) of one image, with upsampling twice as many. */
+  void   (*conv2d)            (const CpuConv2d    *self,
+                               gsize               image,
+                               gsize               row,
+                               gsize               n_rows,
+                               gsize               panel,
+                               gsize               n_panels,
+                               float              *scratch);
+  /* Σ (x − pivot) and Σ (x − pivot)² of each of @d channels over @n_pixels that are @stride apart. */
+  void   (*group_sums)        (const float        *x,
+                               const float        *pivot,
+                               gsize               n_pixels,
+                               gsize               stride,
+                               gsize               d,
+                               float              *sum,
+                               float              *squares);
+  /* y = x · scale + shift by channel, then SiLU. */
+  void   (*group_norm)        (const float        *x,
+                               const float        *scale,
+                               const float        *shift,
+                               gboolean            with_silu,
+                               gsize               n_pixels,
+                               gsize               d,
+                               float              *y);
+
+  /* Gradients. Floats of scratch memory for weight_grad() of @n_panels. */
+  gsize  (*weight_grad_scratch) (const CpuWeightGrad    *self,
+                                 gsize                   n_panels);
+  /* Columns of @n_panels panels of y from @panel on. */
+  void   (*weight_grad)         (const CpuWeightGrad    *self,
+                                 gsize                   row,
+                                 gsize                   n_rows,
+                                 gsize                   panel,
+                                 gsize                   n_panels,
+                                 float                  *scratch,
+                                 float                  *y);
+  void   (*sum_rows)            (const float            *x,
+                                 gsize                   d,
+                                 gsize                   n_rows,
+                                 float                  *y);
+  void   (*rms_norm_grad)       (const CpuNormGrad      *self,
+                                 gsize                   row,
+                                 gsize                   n_rows);
+  void   (*layer_norm_grad)     (const CpuNormGrad      *self,
+                                 gsize                   row,
+                                 gsize                   n_rows);
+  /* Sums over a range of rows into @y [d]. */
+  void   (*rms_norm_scale_grad) (const CpuNormGrad      *self,
+                                 gsize                   row,
+                                 gsize                   n_rows,
+                                 float                  *y);
+  void   (*layer_norm_weight_grad) (const CpuNormGrad   *self,
+                                 gsize                   row,
+                                 gsize                   n_rows,
+                                 float                  *y);
+  void   (*time_param_grad)     (const CpuTimeParamGrad *self);
+  void   (*geglu_grad)          (const float            *a,
+                                 const float            *b,
+                                 const float            *dy,
+                                 float                  *y,
+                                 gsize                   n);
+  /* Floats of scratch memory for attention_grad(). */
+  gsize  (*attention_grad_scratch) (gsize                n_tokens,
+                                 gsize                   head_width);
+  void   (*attention_grad)      (const CpuAttentionGrad *self,
+                                 gsize                   image,
+                                 gsize                   head,
+                                 float                  *scratch);
+  /* Sums over one image, one block of channels into @y [k·k][lanes]. */
+  void   (*depthwise_weight_grad) (const CpuDepthwiseGrad *self,
+                                 gsize                   image,
+                                 gsize                   block,
+                                 float                  *y);
+  /* @dy: [B, C, H, W]; rows of @dx [B, H, W, d]. The tensors of @self are not used. */
+  void   (*image_conv_input_grad) (const CpuImageConv   *self,
+                                 const float            *dy,
+                                 float                  *dx,
+                                 gsize                   image,
+                                 gsize                   row,
+                                 gsize                   n_rows);
 } CpuSimd;
 
 /* Every table that was built and that this processor can run, best first, NULL-terminated (static). */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "op-case.h"
 
+#include "core/graph/dimr-gradient.h"
 #include "kernels/cpu/cpu-private.h"
 #include "op-reference.h"
 
@@ -169,7 +170,7 @@ write_inputs (OpCase      *self,
       const double *values = g_hash_table_lookup (self->values, GUINT_TO_POINTER (id));
       g_autofree gint32 *words = NULL;
 
-      if (node->op != DIMR_OP_INPUT)
+      if (node->op != DIMR_OP_INPUT || dimr_plan_get_input (plan, node->name) == DIMR_NODE_NONE)
         continue;
       words = g_new (gint32, n);
       for (gsize i = 0; i < n; i++)
@@ -196,7 +197,7 @@ check_inputs (OpCase      *self,
       const double *values = g_hash_table_lookup (self->values, GUINT_TO_POINTER (id));
       g_autofree float *read = g_new (float, n);
 
-      if (node->op != DIMR_OP_INPUT)
+      if (node->op != DIMR_OP_INPUT || dimr_plan_get_input (plan, node->name) == DIMR_NODE_NONE)
         continue;
       dimr_program_read (program, dimr_plan_get_input (plan, node->name), read, n);
       for (gsize i = 0; i < n; i++)
@@ -284,19 +285,15 @@ compute (OpCase         *self,
   return y;
 }
 
-void
-op_case_check (OpCase     *self,
-               DimrNodeId  output,
-               double      bound)
+/* Against op-reference with all instruction sets, precisions and threads. */
+static void
+check_output (OpCase      *self,
+              DimrWeights *weights,
+              DimrNodeId   output,
+              double       bound)
 {
   static const DimrPrecision precisions[] = { DIMR_PRECISION_F32, DIMR_PRECISION_BF16 };
   const gsize n = dimr_shape_n_elements (&dimr_graph_peek_node (self->graph, output)->shape);
-  g_autoptr (DimrWeights) weights = NULL;
-  g_autoptr (GError) error = NULL;
-
-  dimr_graph_finish (self->graph, &error);
-  g_assert_no_error (error);
-  weights = make_weights (self);
 
   for (guint p = 0; p < G_N_ELEMENTS (precisions); p++)
     {
@@ -311,5 +308,129 @@ op_case_check (OpCase     *self,
                         precisions[p] == DIMR_PRECISION_BF16 && bound > OP_EXACT ? MAX (bound, OP_BF16) : bound);
           g_assert_cmpmem (one, n * sizeof *one, three, n * sizeof *three);
         }
+    }
+}
+
+void
+op_case_check (OpCase     *self,
+               DimrNodeId  output,
+               double      bound)
+{
+  g_autoptr (DimrWeights) weights = NULL;
+  g_autoptr (GError) error = NULL;
+
+  dimr_graph_finish (self->graph, &error);
+  g_assert_no_error (error);
+  weights = make_weights (self);
+  check_output (self, weights, output, bound);
+}
+
+/* Σ y · r, with the leaf values as they are. @magnitude: Σ |y · r|, which says how it is rounded. */
+static double
+total (OpCase       *self,
+       DimrNodeId    y,
+       const double *r,
+       double       *magnitude)
+{
+  g_autoptr (GPtrArray) all = compute_reference (self, y, DIMR_PRECISION_F32);
+  const double *values = g_ptr_array_index (all, y);
+  double sum = 0;
+
+  *magnitude = 0;
+  for (gsize i = 0; i < dimr_shape_n_elements (&dimr_graph_peek_node (self->graph, y)->shape); i++)
+    {
+      sum += values[i] * r[i];
+      *magnitude += fabs (values[i] * r[i]);
+    }
+  return sum;
+}
+
+/* The derivative of the total along @direction in the values of @leaf, which may be one element.
+ * @noise: what rounding may do to it. */
+static double
+difference (OpCase       *self,
+            DimrNodeId    y,
+            const double *r,
+            DimrNodeId    leaf,
+            const double *direction,
+            double       *noise)
+{
+  const gsize n = dimr_shape_n_elements (&dimr_graph_peek_node (self->graph, leaf)->shape);
+  double *values = g_hash_table_lookup (self->values, GUINT_TO_POINTER (leaf)), result = 0, largest = 0, step, magnitude = 0;
+  g_autofree double *before = g_memdup2 (values, n * sizeof *values);
+
+  for (gsize i = 0; i < n; i++)
+    largest = MAX (largest, fabs (before[i]));
+  step = 1e-5 * (largest > 0 ? largest : 1);
+  for (int sign = -1; sign <= 1; sign += 2)
+    {
+      for (gsize i = 0; i < n; i++)
+        values[i] = before[i] + sign * step * direction[i];
+      result += sign * total (self, y, r, &magnitude) / (2 * step);
+    }
+  *noise = 1e-14 * magnitude / step;
+  memcpy (values, before, n * sizeof *values);
+  return result;
+}
+
+#define N_DIRECTIONS 8
+
+static void
+check_differences (OpCase       *self,
+                   DimrNodeId    y,
+                   const double *r,
+                   DimrNodeId    leaf,
+                   const double *gradient)
+{
+  const gsize n = dimr_shape_n_elements (&dimr_graph_peek_node (self->graph, leaf)->shape);
+  g_autofree double *direction = g_new0 (double, n);
+
+  for (guint k = 0; k < N_DIRECTIONS; k++)
+    {
+      double expected = 0, found, norm = 0, noise;
+
+      memset (direction, 0, n * sizeof *direction);
+      if (k % 2 == 0)
+        direction[g_rand_int_range (self->rand, 0, (gint32) n)] = 1;
+      else
+        for (gsize i = 0; i < n; i++)
+          direction[i] = normal (self->rand);
+      for (gsize i = 0; i < n; i++)
+        {
+          expected += gradient[i] * direction[i];
+          norm += pow (gradient[i], 2);
+        }
+      found = difference (self, y, r, leaf, direction, &noise);
+      if (!(fabs (found - expected) <= 1e-6 * (fabs (expected) + sqrt (norm)) + noise))
+        g_error ("%s of node %u: the difference along a direction is %.12g, the gradient says %.12g",
+                 dimr_op_get_info (dimr_graph_peek_node (self->graph, y)->op)->name, leaf, found, expected);
+    }
+}
+
+void
+op_case_check_gradients (OpCase           *self,
+                         DimrNodeId        y,
+                         const DimrNodeId *wanted,
+                         guint             n_wanted,
+                         double            bound)
+{
+  DimrNodeId seed = op_case_input (self, dimr_graph_peek_node (self->graph, y)->shape, 0, 1);
+  const double *r = g_hash_table_lookup (self->values, GUINT_TO_POINTER (seed));
+  g_autofree DimrNodeId *gradients = g_new (DimrNodeId, n_wanted);
+  g_autoptr (DimrWeights) weights = NULL;
+  g_autoptr (GError) error = NULL;
+
+  dimr_graph_add_gradients (self->graph, &(DimrSeed){ y, seed }, 1, wanted, n_wanted, NULL, gradients);
+  dimr_graph_finish (self->graph, &error);
+  g_assert_no_error (error);
+  weights = make_weights (self);
+  for (guint i = 0; i < n_wanted; i++)
+    {
+      g_autoptr (GPtrArray) all = compute_reference (self, gradients[i], DIMR_PRECISION_F32);
+
+      g_assert_true (dimr_shape_equal (&dimr_graph_peek_node (self->graph, gradients[i])->shape,
+                                       &dimr_graph_peek_node (self->graph, wanted[i])->shape));
+      check_differences (self, y, r, wanted[i], g_ptr_array_index (all, gradients[i]));
+      check_output (self, weights, gradients[i], bound);
     }
 }

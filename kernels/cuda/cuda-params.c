@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "kernels/cuda/cuda-private.h"
+
+#include "core/base/dimr-checked.h"
+#include "core/base/dimr-error.h"
+
+struct _CudaParam
+{
+  guint ref_count;  /* the table's own reference is one of them */
+  DimrWeights *weights;
+  gpointer data;
+  gsize size;
+};
+
+/* Invariant: a key of @table holds the address of the weights, which the value keeps alive, so an
+ * address is never taken for that of newer weights. */
+struct _CudaParams
+{
+  CudaDevice *device;
+  GHashTable *table;
+};
+
+static void
+cuda_param_free (CudaParam *self)
+{
+  dimr_weights_unref (self->weights);
+  if (self->data != NULL)
+    (void) cudaFree (self->data);
+  g_free (self);
+}
+
+gconstpointer
+cuda_param_peek (const CudaParam *self)
+{
+  return self->data;
+}
+
+void
+cuda_param_unref (CudaParam *self)
+{
+  g_assert (self->ref_count > 0);
+  if (--self->ref_count == 0)
+    cuda_param_free (self);
+}
+
+CudaParams *
+cuda_params_new (CudaDevice *device)
+{
+  CudaParams *self = g_new0 (CudaParams, 1);
+
+  self->device = device;
+  self->table = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, (GDestroyNotify) cuda_param_unref);
+  return self;
+}
+
+void
+cuda_params_free (CudaParams *self)
+{
+  g_hash_table_unref (self->table);
+  g_free (self);
+}
+
+static gboolean
+is_unused (gpointer key,
+           gpointer value,
+           gpointer data)
+{
+  return ((CudaParam *) value)->ref_count == 1;
+}
+
+void
+cuda_params_trim (CudaParams *self)
+{
+  if (self != NULL)
+    g_hash_table_foreach_remove (self->table, is_unused, NULL);
+}
+
+guint64
+cuda_params_get_unused (CudaParams *self)
+{
+  GHashTableIter iter;
+  gpointer value;
+  guint64 bytes = 0;
+
+  if (self == NULL)
+    return 0;
+  g_hash_table_iter_init (&iter, self->table);
+  while (g_hash_table_iter_next (&iter, NULL, &value))
+    if (is_unused (NULL, value, NULL))
+      bytes += ((CudaParam *) value)->size;
+  return bytes;
+}
+
+static DimrTensor *
+find_tensor (DimrWeights  *weights,
+             const char   *name,
+             gsize         n_elements,
+             GError      **error)
+{
+  DimrTensor *tensor = dimr_weights_peek (weights, name);
+
+  if (tensor == NULL)
+    g_set_error (error, DIMR_ERROR, DIMR_ERROR_MODEL, "The weights have no tensor '%s'", name);
+  else if (dimr_tensor_get_n_elements (tensor) != n_elements)
+    {
+      g_autofree char *shape = dimr_shape_to_string (dimr_tensor_peek_shape (tensor));
+
+      g_set_error (error, DIMR_ERROR, DIMR_ERROR_MODEL,
+                   "The tensor '%s' of the weights has shape %s, but the model needs %" G_GSIZE_FORMAT " numbers there",
+                   name, shape, n_elements);
+      return NULL;
+    }
+  return tensor;
+}
+
+static gsize
+element_size (const CudaLayout *layout)
+{
+  return layout->kind == CUDA_LAYOUT_BF16 ? 2 : 4;
+}
+
+/* Small enough to be turned around on the host: [n, d, taps] → [n, taps, d], or [taps, n] where d is 1. */
+static gboolean
+upload_turned (CudaParams        *self,
+               const DimrTensor  *tensor,
+               const CudaLayout  *layout,
+               gpointer           data,
+               GError           **error)
+{
+  const gsize n = layout->n, taps = layout->taps, d = layout->n_elements / (n * taps);
+  g_autofree float *in = dimr_tensor_dup_f32 (tensor), *out = g_try_new (float, layout->n_elements);
+
+  if (in == NULL || out == NULL)
+    {
+      g_set_error (error, DIMR_ERROR, DIMR_ERROR_MEMORY, "There is no memory to load a convolution of %" G_GSIZE_FORMAT
+                   " numbers; close other programs", layout->n_elements);
+      return FALSE;
+    }
+  for (gsize i = 0; i < n; i++)
+    for (gsize c = 0; c < d; c++)
+      for (gsize tap = 0; tap < taps; tap++)
+        {
+          const gsize to = layout->kind == CUDA_LAYOUT_DEPTHWISE ? tap * n + i : (i * taps + tap) * d + c;
+
+          out[to] = in[(i * d + c) * taps + tap];
+        }
+  return cuda_staging_copy_in (self->device->staging, out, data, layout->n_elements * sizeof *out, error);
+}
+
+static gboolean
+upload (CudaParams         *self,
+        DimrWeights        *weights,
+        const char * const *names,
+        guint               n_names,
+        const CudaLayout   *layout,
+        guint8             *data,
+        GError            **error)
+{
+  const gsize stride = layout->stride != 0 ? layout->stride : layout->n_elements;
+
+  for (guint i = 0; i < n_names; i++)
+    {
+      const DimrTensor *tensor = find_tensor (weights, names[i], layout->n_elements, error);
+      guint8 *to = data + i * stride * element_size (layout);
+
+      if (tensor == NULL)
+        return FALSE;
+      if (layout->kind == CUDA_LAYOUT_DEPTHWISE || layout->kind == CUDA_LAYOUT_IMAGE_CONV)
+        {
+          if (!upload_turned (self, tensor, layout, to, error))
+            return FALSE;
+        }
+      else if (!cuda_staging_upload (self->device->staging, tensor,
+                                     layout->kind == CUDA_LAYOUT_BF16 ? CUDA_TYPE_BF16 : CUDA_TYPE_F32, to, error))
+        return FALSE;
+    }
+  return TRUE;
+}
+
+static CudaParam *
+prepare (CudaParams         *self,
+         DimrWeights        *weights,
+         const char * const *names,
+         guint               n_names,
+         const CudaLayout   *layout,
+         GError            **error)
+{
+  g_autofree char *what = g_strdup_printf ("The parameter '%s'", names[0]);
+  const gsize stride = layout->stride != 0 ? layout->stride : layout->n_elements;
+  CudaParam *param;
+  guint64 size;
+  gpointer data;
+
+  for (guint i = 0; i < n_names; i++)
+    if (find_tensor (weights, names[i], layout->n_elements, error) == NULL)
+      return NULL;
+  if (!dimr_checked_mul (stride, n_names, &size) || !dimr_checked_mul (size, element_size (layout), &size))
+    size = G_MAXSIZE / 2;
+  data = cuda_device_alloc (self->device, size, what, error);
+  if (data == NULL)
+    return NULL;
+
+  param = g_new0 (CudaParam, 1);
+  param->ref_count = 1;
+  param->weights = dimr_weights_ref (weights);
+  param->data = data;
+  param->size = size;
+  if ((stride != layout->n_elements &&
+       !cuda_device_check (self->device, cudaMemsetAsync (data, 0, size, self->device->stream), error)) ||
+      !upload (self, weights, names, n_names, layout, data, error))
+    {
+      cuda_param_unref (param);
+      return NULL;
+    }
+  return param;
+}
+
+CudaParam *
+cuda_params_get (CudaParams         *self,
+                 DimrWeights        *weights,
+                 const char * const *names,
+                 guint               n_names,
+                 const CudaLayout   *layout,
+                 GError            **error)
+{
+  g_autoptr (GString) key = g_string_new (NULL);
+  CudaParam *param;
+
+  g_string_printf (key, "%p %d %" G_GSIZE_FORMAT " %" G_GSIZE_FORMAT " %" G_GSIZE_FORMAT " %" G_GSIZE_FORMAT,
+                   (void *) weights, layout->kind, layout->n_elements, layout->stride, layout->n, layout->taps);
+  for (guint i = 0; i < n_names; i++)
+    g_string_append_printf (key, " %s", names[i]);
+  param = g_hash_table_lookup (self->table, key->str);
+  if (param == NULL)
+    {
+      param = prepare (self, weights, names, n_names, layout, error);
+      if (param == NULL)
+        return NULL;
+      g_hash_table_insert (self->table, g_strdup (key->str), param);
+    }
+  param->ref_count++;
+  return param;
+}

@@ -1,0 +1,54 @@
+/* cuda-params.h — parameters in device memory, in the layouts that the kernels read
+ *
+ * Each (weights, names, layout) is uploaded once and shared by all programs of a device. One that no
+ * program uses any more stays until cuda_params_trim(), because the next picture needs it again.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#pragma once
+
+#include <gio/gio.h>
+
+#include "core/weights/dimr-weights.h"
+
+G_BEGIN_DECLS
+
+typedef enum
+{
+  CUDA_LAYOUT_F32,        /* as in the file */
+  CUDA_LAYOUT_BF16,       /* the same, rounded to bfloat16 */
+  CUDA_LAYOUT_DEPTHWISE,  /* [n, 1, √taps, √taps] → [taps, n] floats */
+  CUDA_LAYOUT_IMAGE_CONV, /* [n, d, √taps, √taps] → [n, taps, d] floats */
+} CudaLayoutKind;
+
+typedef struct
+{
+  CudaLayoutKind kind;
+  gsize          n_elements; /* of each name */
+  gsize          stride;     /* elements from one name's to the next one's; zeros between. 0: n_elements */
+  gsize          n, taps;    /* DEPTHWISE, IMAGE_CONV */
+} CudaLayout;
+
+typedef struct _CudaDevice CudaDevice;
+typedef struct _CudaParams CudaParams;
+typedef struct _CudaParam CudaParam; /* reference-counted, one thread */
+
+CudaParams    *cuda_params_new        (CudaDevice         *device);
+void           cuda_params_free       (CudaParams         *self);
+/* Several names lie one after the other (transfer full). Errors: DIMR_ERROR_MODEL where @weights has no
+ * such tensor of n_elements, DIMR_ERROR_MEMORY, DIMR_ERROR_DEVICE. */
+CudaParam     *cuda_params_get        (CudaParams         *self,
+                                       DimrWeights        *weights,
+                                       const char * const *names,
+                                       guint               n_names,
+                                       const CudaLayout   *layout,
+                                       GError            **error);
+/* Frees what no program uses. */
+void           cuda_params_trim       (CudaParams         *self);
+/* Bytes that cuda_params_trim() would free. */
+guint64        cuda_params_get_unused (CudaParams         *self);
+
+gconstpointer  cuda_param_peek        (const CudaParam    *self);
+void           cuda_param_unref       (CudaParam          *self);
+
+G_END_DECLS
