@@ -335,7 +335,7 @@ test_the_last_branch_alone_is_exact_when_fresh (void)
   dimr_rng_normal (5, 0, DIMR_STREAM_START_NOISE, 0, x, n);
   g_assert_true (dimr_denoiser_announce (denoiser, times, evaluations, 4, NULL, &error));
   for (guint i = 0; i < 4; i++)
-    g_assert_true (dimr_denoiser_evaluate (denoiser, i, x, y, 2, 1.7, eps + i * n, NULL, &error));
+    g_assert_true (dimr_denoiser_evaluate (denoiser, i, x, y, 2, 1.7, eps + i * n, NULL, NULL, &error));
   g_assert_cmpmem (eps, n * sizeof (float), eps + n, n * sizeof (float));
   g_assert_cmpmem (eps + 2 * n, n * sizeof (float), eps + 3 * n, n * sizeof (float));
   g_assert_true (memcmp (eps, eps + 2 * n, n * sizeof (float)) != 0);
