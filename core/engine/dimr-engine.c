@@ -306,10 +306,11 @@ dimr_engine_peek_devices (DimrEngine *self,
 
 void
 dimr_engine_use_device (DimrEngine *self,
-                        const char *device)
+                        const char *device,
+                        guint       n_threads)
 {
   g_return_if_fail (DIMR_IS_ENGINE (self) && device != NULL);
-  dimr_engine_thread_use_device (self->thread, device);
+  dimr_engine_thread_use_device (self->thread, device, n_threads);
 }
 
 /* ---- jobs ---- */

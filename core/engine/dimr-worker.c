@@ -414,7 +414,7 @@ choose_smaller_micro_batch (Run          *self,
   if (fits == 0)
     return FALSE;
   note = g_strdup_printf ("The free memory of %s is enough for %u images per evaluation instead of %u.", self->device.name,
-                          fits, self->device.micro_batch);
+                          fits, dimr_device_get_micro_batch (self->worker->device));
   self->device.micro_batch = fits;
   dimr_job_post_device (self->job, &self->device, note);
   return TRUE;
