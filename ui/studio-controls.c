@@ -2,6 +2,7 @@
 #include "config.h"
 
 #include "ui/studio-controls-private.h"
+#include "ui/studio-settings.h"
 
 #include <glib/gi18n.h>
 
