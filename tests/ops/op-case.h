@@ -1,4 +1,4 @@
-/* op-case.h — a small graph with random leaves, computed by the CPU backend and by op-reference
+/* op-case.h — a small graph with random leaves, computed by a device (op-device.h) and by op-reference
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -27,24 +27,22 @@ DimrNodeId   op_case_indices  (OpCase        *self,
                                gint64         n,
                                guint          limit);
 
-/* Computes @output with each instruction set that this processor has, with one and three threads
- * and in both precisions, and checks that
- * - it is what op-reference says, up to ‖error‖² ≤ @bound · ‖reference‖² (in bfloat16 OP_BF16, unless exact),
- * - one and three threads, and a second run, give the same bytes,
+/* Computes @output on every kind and variant of the device in both precisions, and checks that
+ * - it is what op-reference says, up to ‖error‖² ≤ @bound · ‖reference‖² (in bfloat16 the device's bound, unless exact),
+ * - all variants, and a second run, give the same bytes,
  * - the inputs and every byte of the arena that belongs to nothing are left alone,
  * - nothing is read before it is written (the arena begins as NaN). */
 void         op_case_check    (OpCase        *self,
                                DimrNodeId     output,
                                double         bound);
 
+/* FALSE, and the TAP line that says so, where this computer has no such device. */
+gboolean     op_case_can_run  (void);
+
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (OpCase, op_case_free)
 
 /* The usual bounds: sums of floats, and functions of them. */
 #define OP_EXACT 0.
 #define OP_F32 1e-12
-/* A number close to the middle of two bfloat16 may be rounded to the other one than in double,
- * where it comes out of an earlier op: one in 40,000 is then off by 1/256. Not rounding at all
- * would be 2e-6. */
-#define OP_BF16 2e-7
 
 G_END_DECLS

@@ -5,26 +5,23 @@
 #include "fake-cuda-private.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static FakeCudaConfig config;
-static GRecMutex mutex;
+GRecMutex fake_mutex;
+
 static GHashTable *objects;      /* address → kind */
 static unsigned long n_calls, fail_call, n_launches;
 static cudaError_t fail_error, lost_error, last_error;
 static const char *failed_call;
 
-FakeLock *
-fake_lock (void)
+static int
+number_of_environment (const char *name)
 {
-  g_rec_mutex_lock (&mutex);
-  return &mutex;
-}
+  const char *text = g_getenv (name);
 
-void
-fake_unlock (FakeLock *lock)
-{
-  g_rec_mutex_unlock (lock);
+  return text != NULL ? atoi (text) : 0;
 }
 
 static const FakeCudaConfig *
@@ -39,6 +36,8 @@ get_config (void)
       .memory = (gsize) 16 << 30,
       .others = (gsize) 1 << 30,
       .name = "Emulated GPU",
+      .deferred = number_of_environment ("FAKE_CUDA_DEFERRED"),
+      .order = (unsigned) number_of_environment ("FAKE_CUDA_ORDER"),
     };
   return &config;
 }
@@ -53,7 +52,7 @@ fake_cuda_config (void)
 void
 fake_cuda_reset (void)
 {
-  g_autoptr (FakeLock) lock G_GNUC_UNUSED = fake_lock ();
+  FAKE_LOCK ();
 
   config.name = NULL;
   n_calls = fail_call = n_launches = 0;
@@ -97,7 +96,7 @@ void
 fake_cuda_fail_at (unsigned long call_number,
                    cudaError_t   error)
 {
-  g_autoptr (FakeLock) lock G_GNUC_UNUSED = fake_lock ();
+  FAKE_LOCK ();
 
   n_calls = 0;
   fail_call = call_number;
@@ -120,7 +119,7 @@ fake_cuda_failed_call (void)
 cudaError_t
 fake_cuda_error (cudaError_t error)
 {
-  g_autoptr (FakeLock) lock G_GNUC_UNUSED = fake_lock ();
+  FAKE_LOCK ();
 
   if (error != cudaSuccess)
     last_error = error;
@@ -132,7 +131,7 @@ fake_cuda_error (cudaError_t error)
 cudaError_t
 fake_cuda_enter (const char *name)
 {
-  g_autoptr (FakeLock) lock G_GNUC_UNUSED = fake_lock ();
+  FAKE_LOCK ();
 
   if (++n_calls == fail_call)
     {
@@ -149,7 +148,7 @@ fake_cuda_enter (const char *name)
 cudaError_t
 cudaGetLastError (void)
 {
-  g_autoptr (FakeLock) lock G_GNUC_UNUSED = fake_lock ();
+  FAKE_LOCK ();
   cudaError_t error = fake_cuda_enter ("cudaGetLastError");
 
   if (error == cudaSuccess)
@@ -161,7 +160,7 @@ cudaGetLastError (void)
 cudaError_t
 cudaPeekAtLastError (void)
 {
-  g_autoptr (FakeLock) lock G_GNUC_UNUSED = fake_lock ();
+  FAKE_LOCK ();
   cudaError_t error = fake_cuda_enter ("cudaPeekAtLastError");
 
   return error == cudaSuccess ? last_error : error;
@@ -205,7 +204,7 @@ void
 fake_cuda_add_object (const void *object,
                       const char *kind)
 {
-  g_autoptr (FakeLock) lock G_GNUC_UNUSED = fake_lock ();
+  FAKE_LOCK ();
 
   if (objects == NULL)
     objects = g_hash_table_new (NULL, NULL);
@@ -216,7 +215,7 @@ int
 fake_cuda_remove_object (const void *object,
                          const char *kind)
 {
-  g_autoptr (FakeLock) lock G_GNUC_UNUSED = fake_lock ();
+  FAKE_LOCK ();
 
   if (objects == NULL || g_strcmp0 (g_hash_table_lookup (objects, object), kind) != 0)
     return FALSE;
@@ -228,7 +227,7 @@ int
 fake_cuda_has_object (const void *object,
                       const char *kind)
 {
-  g_autoptr (FakeLock) lock G_GNUC_UNUSED = fake_lock ();
+  FAKE_LOCK ();
 
   return objects != NULL && g_strcmp0 (g_hash_table_lookup (objects, object), kind) == 0;
 }
@@ -447,7 +446,7 @@ static GHashTable *shared_limits;   /* kernel → bytes */
 size_t
 fake_cuda_shared_limit (const void *kernel)
 {
-  g_autoptr (FakeLock) lock G_GNUC_UNUSED = fake_lock ();
+  FAKE_LOCK ();
   const gsize allowed = shared_limits != NULL ? GPOINTER_TO_SIZE (g_hash_table_lookup (shared_limits, kernel)) : 0;
 
   return MAX (allowed, 48 * 1024);
