@@ -231,6 +231,10 @@ cudaError_t cuda_convert         (cudaStream_t        stream,
                                   void               *out,
                                   size_t              n);
 
+/* Lets kernels be set up while those before them end (programmatic dependent launch; compute
+ * capability 9.0). Off at first. Holds for launches and captures that follow, of all threads. */
+void        cuda_kernels_set_early_launch (int on);
+
 /* ---- a sampler's walk, see DimrWalkSpec ---- */
 
 /* One row, as the device reads it. */
