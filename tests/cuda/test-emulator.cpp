@@ -32,7 +32,7 @@ struct Memory
   T &operator[] (size_t i) { return data[i]; }
 };
 
-constexpr int n_orders = 8;
+constexpr int n_orders = emulator::first_seed + 6;
 
 /* Runs @check with threads in both directions and in random orders. */
 template <class Check>
@@ -41,10 +41,10 @@ in_every_order (Check check)
 {
   for (unsigned order = 0; order < n_orders; order++)
     {
-      fake_cuda_config ()->order = order;
+      emulator::set_order (order);
       check ();
     }
-  fake_cuda_config ()->order = 0;
+  emulator::set_order (emulator::ascending);
 }
 
 /* ---- indices, barriers, shared memory ---- */

@@ -36,6 +36,11 @@ void         op_case_check    (OpCase        *self,
                                DimrNodeId     output,
                                double         bound);
 
+/* @n blocks follow each other in this case, and their roundings to bfloat16 add up. */
+void         op_case_set_depth(OpCase        *self,
+                               guint          n);
+/* OP_F32 for a sum of @n products, or more where the device sums in one row. */
+double       op_case_sum_bound(gint64         n);
 /* FALSE, and the TAP line that says so, where this computer has no such device. */
 gboolean     op_case_can_run  (void);
 

@@ -33,6 +33,8 @@ open_cuda (guint    kind,
   const DimrBackend *backend = dimr_cuda_backend ();
 
 #ifdef OP_EMULATED
+  /* A capability with the smaller workspace, which is filled for every program. */
+  fake_cuda_config ()->major = 8;
   fake_cuda_config ()->deferred = ways[variant].deferred;
   fake_cuda_config ()->order = ways[variant].order;
 #endif
@@ -101,8 +103,11 @@ const OpDevice op_device = {
   .is_rounded = is_rounded,
   .dup_arena = dup_arena,
   .check = check,
-  /* One rounding to bfloat16 is off by at most 2⁻⁹, in the mean over all numbers 1.3e-6 of their power.
-   * The reference rounds where the device stores; this is for three roundings more, or fewer: inside
-   * attention (probabilities), and where fusion left out a result. */
-  .bf16_bound = 4e-6,
+  /* Each addition rounds by at most 2⁻²⁴ of a sum that grows as a random walk: (2⁻²⁴)²/3 · n/2, and half as much again. */
+  .bound_of_term = 1e-15,
+  /* One rounding to bfloat16, of 8 digits, is off by at most 2⁻⁸ and in the mean by 2.3e-6 of the power.
+   * Where one side rounds a value and the other does not, what comes after is rounded differently too.
+   * This is for eight roundings: of biases, partial sums of a list of products, probabilities inside
+   * attention, results that fusion left out. */
+  .bf16_bound = 2e-5,
 };

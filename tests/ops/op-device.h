@@ -30,7 +30,10 @@ typedef struct
                              gsize           *size);
   /* Called after every case when all its objects are gone. Optional. */
   void        (*check)      (void);
-  /* ‖error‖² ≤ bound · ‖reference‖² in DIMR_PRECISION_BF16. */
+  /* ‖error‖² ≤ bound · ‖reference‖² for a sum of one float after the other, for each of them; 0 where
+   * long sums are made in parts. */
+  double        bound_of_term;
+  /* The same for everything in DIMR_PRECISION_BF16. */
   double        bf16_bound;
 } OpDevice;
 

@@ -81,15 +81,7 @@ static Range shared_ranges[64];
 static int n_shared_ranges;
 static size_t static_shared;
 
-/* Of threads and blocks, as FakeCudaConfig has them. */
-enum : unsigned
-{
-  ascending,
-  descending,
-  first_seed,
-};
-
-static unsigned order;
+static unsigned order = ascending;
 static uint32_t random_state;
 
 unsigned long

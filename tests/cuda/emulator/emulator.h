@@ -67,6 +67,15 @@ struct Site
 
 #define EMULATOR_SITE ::emulator::Site site = { __builtin_FILE (), __builtin_LINE () }
 
+/* Orders of threads and blocks, as FakeCudaConfig numbers them; all from first_seed on are random. */
+enum : unsigned
+{
+  ascending,
+  descending,
+  first_seed,
+};
+
+inline void set_order (unsigned order) { fake_cuda_config ()->order = order; }
 /* Switches between fibers so far. */
 unsigned long count_switches ();
 
