@@ -91,6 +91,7 @@ static const struct
   { "win.save-as", { "<Control>s" } },
   { "win.open-model", { "<Control>o" } },
   { "win.open-model-folder", { "<Control><Shift>o" } },
+  { "win.show-models", { "<Control>m" } },
   { "win.zoom-fit", { "<Control>0", "<Control>KP_0" } },
   { "win.zoom-original", { "<Control>1", "<Control>KP_1" } },
   { "win.zoom-in", { "<Control>plus", "<Control>equal", "<Control>KP_Add" } },

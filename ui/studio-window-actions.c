@@ -11,6 +11,7 @@
 
 #include <glib/gi18n.h>
 
+#include "ui/studio-models.h"
 #include "ui/studio-settings.h"
 
 /* The recipe of what is looked at, finished or forming (transfer full, nullable). */
@@ -260,6 +261,17 @@ load_model (GSimpleAction *action,
 }
 
 static void
+show_models (GSimpleAction *action,
+             GVariant      *parameter,
+             gpointer       user_data)
+{
+  StudioWindow *self = user_data;
+  DimrModel *model = self->engine ? dimr_engine_get_model (self->engine) : NULL;
+
+  gtk_window_present (GTK_WINDOW (studio_models_new (GTK_WINDOW (self), NULL, model ? dimr_model_get_path (model) : NULL)));
+}
+
+static void
 cancel_loading (GSimpleAction *action,
                 GVariant      *parameter,
                 gpointer       user_data)
@@ -364,6 +376,7 @@ static const GActionEntry entries[] = {
   { "open-model", open_model },
   { "open-model-folder", open_model_folder },
   { "load-model", load_model, "s" },
+  { "show-models", show_models },
   { "cancel-loading", cancel_loading },
   { "zoom-fit", zoom_fit },
   { "zoom-original", zoom_original },

@@ -1,8 +1,9 @@
 /* dimr-graph-fuse.c — fewer passes over memory, the same numbers up to rounding
  *
  * Two patterns carry all the gain in a DiMR block: `x + linear (…)` and `x + depthwise_conv (…)`
- * become the residual of the product, and `geglu (linear (x), linear (x))` becomes one node. A
- * node that somebody looks at (kept, or used twice) is never fused away.
+ * become the residual of the product, and `geglu (linear (x), linear (x))` becomes one node. In an
+ * autoencoder a convolution also takes over what is done to its input: group norm, SiLU, upsampling.
+ * A node that somebody looks at (kept, or used twice) is never fused away.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -11,6 +12,7 @@
 /* Residual slots of the ops that have one. */
 #define LINEAR_RESIDUAL 2
 #define DEPTHWISE_RESIDUAL 3
+#define CONV2D_RESIDUAL 3
 
 typedef struct
 {
@@ -56,6 +58,33 @@ is_private (const Fusion *self,
   return self->uses[id] == 1 && !self->fused[id] && peek (self, id)->op == op;
 }
 
+/* Does convolution @node read @f × @f copies of its pixels with the zeros that keep their number? */
+static gboolean
+can_upsample (const DimrNode *node,
+              guint           f)
+{
+  return f == 2 && node->attrs.factor == 0 && node->attrs.stride == 1 &&
+         node->attrs.pad_before == 1 && node->attrs.pad_after == 1;
+}
+
+/* What is done to the input of convolution @node and can be done while it reads: a norm with or without SiLU, or
+ * upsampling of a 3 × 3 kernel's input. */
+static void
+mark_conv_input (Fusion         *self,
+                 const DimrNode *node)
+{
+  DimrNodeId x = node->inputs[0], norm = x;
+
+  if (node->n_inputs != 4)
+    return;
+  if (is_private (self, x, DIMR_OP_UPSAMPLE_NEAREST))
+    self->fused[x] = can_upsample (node, peek (self, x)->attrs.factor) && peek (self, node->inputs[1])->shape.dims[2] == 3;
+  if (is_private (self, x, DIMR_OP_SILU))
+    norm = peek (self, x)->inputs[0];
+  if (is_private (self, norm, DIMR_OP_GROUP_NORM) && (norm == x || !peek (self, norm)->attrs.silu))
+    self->fused[x] = self->fused[norm] = TRUE;
+}
+
 /* Which slot of addition @id is a product that can take the other one as its residual; −1: none. */
 static int
 find_product (const Fusion *self,
@@ -73,6 +102,9 @@ find_product (const Fusion *self,
         return slot;
       if (is_private (self, product, DIMR_OP_DEPTHWISE_CONV) &&
           peek (self, product)->inputs[DEPTHWISE_RESIDUAL] == DIMR_NODE_NONE)
+        return slot;
+      if (is_private (self, product, DIMR_OP_CONV2D) &&
+          peek (self, product)->inputs[CONV2D_RESIDUAL] == DIMR_NODE_NONE)
         return slot;
     }
   return -1;
@@ -113,6 +145,17 @@ mark_fused (Fusion *self)
         }
       else if (node->op == DIMR_OP_GEGLU && is_gated_pair (self, id))
         self->fused[node->inputs[0]] = self->fused[node->inputs[1]] = TRUE;
+      else if (node->op == DIMR_OP_CONV2D)
+        mark_conv_input (self, node);
+    }
+  /* A SiLU that no convolution takes over becomes part of its norm. */
+  for (guint id = 0; id < dimr_graph_get_n_nodes (self->source); id++)
+    {
+      const DimrNode *node = peek (self, id);
+
+      if (node->op == DIMR_OP_SILU && self->uses[id] > 0 && !self->fused[id] &&
+          is_private (self, node->inputs[0], DIMR_OP_GROUP_NORM) && !peek (self, node->inputs[0])->attrs.silu)
+        self->fused[node->inputs[0]] = TRUE;
     }
 }
 
@@ -123,6 +166,39 @@ mapped (const Fusion *self,
   return id == DIMR_NODE_NONE ? DIMR_NODE_NONE : self->map[id];
 }
 
+/* @conv with what is done to its input, and @residual. */
+static DimrNodeId
+emit_conv (Fusion         *self,
+           const DimrNode *conv,
+           DimrNodeId      residual)
+{
+  DimrNodeId inputs[7] = { conv->inputs[0], mapped (self, conv->inputs[1]), mapped (self, conv->inputs[2]), residual };
+  DimrAttrs attrs = conv->attrs;
+  guint n = conv->n_inputs;
+
+  for (guint i = 4; i < n; i++)
+    inputs[i] = mapped (self, conv->inputs[i]);
+  while (self->fused[inputs[0]])
+    {
+      const DimrNode *node = peek (self, inputs[0]);
+
+      if (node->op == DIMR_OP_UPSAMPLE_NEAREST)
+        attrs.factor = node->attrs.factor;
+      else if (node->op == DIMR_OP_SILU)
+        attrs.silu = TRUE;
+      else
+        {
+          attrs.silu |= node->attrs.silu;
+          attrs.eps = node->attrs.eps;
+          for (n = 4; n < 7; n++)
+            inputs[n] = mapped (self, node->inputs[n - 3]);
+        }
+      inputs[0] = node->inputs[0];
+    }
+  inputs[0] = mapped (self, inputs[0]);
+  return dimr_graph_add (self->target, DIMR_OP_CONV2D, attrs, inputs, n);
+}
+
 static DimrNodeId
 emit_product (Fusion         *self,
               const DimrNode *product,
@@ -131,6 +207,8 @@ emit_product (Fusion         *self,
   guint slot = product->op == DIMR_OP_LINEAR ? LINEAR_RESIDUAL : DEPTHWISE_RESIDUAL;
   g_autofree DimrNodeId *inputs = g_new (DimrNodeId, product->n_inputs);
 
+  if (product->op == DIMR_OP_CONV2D)
+    return emit_conv (self, product, residual);
   for (guint i = 0; i < product->n_inputs; i++)
     inputs[i] = i == slot ? residual : mapped (self, product->inputs[i]);
   return dimr_graph_add (self->target, product->op, product->attrs, inputs, product->n_inputs);
@@ -146,6 +224,17 @@ emit_gated_pair (Fusion         *self,
                             mapped (self, a->inputs[0]), mapped (self, a->inputs[1]),
                             mapped (self, b->inputs[0]), mapped (self, b->inputs[1]),
                             mapped (self, a->inputs[3]));
+}
+
+static DimrNodeId
+emit_norm_with_silu (Fusion         *self,
+                     const DimrNode *norm)
+{
+  DimrAttrs attrs = norm->attrs;
+
+  attrs.silu = TRUE;
+  return dimr_graph_add_op (self->target, DIMR_OP_GROUP_NORM, attrs, mapped (self, norm->inputs[0]), mapped (self, norm->inputs[1]),
+                            mapped (self, norm->inputs[2]), mapped (self, norm->inputs[3]));
 }
 
 static DimrNodeId
@@ -169,6 +258,11 @@ emit (Fusion     *self,
       if (self->fused[node->inputs[0]])
         return emit_gated_pair (self, node);
       break;
+    case DIMR_OP_SILU:
+      if (self->fused[node->inputs[0]])
+        return emit_norm_with_silu (self, peek (self, node->inputs[0]));
+      break;
+    case DIMR_OP_CONV2D: return emit_conv (self, node, mapped (self, node->inputs[CONV2D_RESIDUAL]));
     default:
       break;
     }

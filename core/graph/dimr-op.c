@@ -355,6 +355,77 @@ INFER (gated_add)
   return TRUE;
 }
 
+INFER (image_to_map)
+{
+  EXPECT (in[0]->n_dims == 4, "a picture [B, C, H, W]");
+  *out = DIMR_SHAPE (in[0]->dims[0], in[0]->dims[2], in[0]->dims[3], in[0]->dims[1]);
+  return TRUE;
+}
+
+INFER (upsample_nearest)
+{
+  EXPECT (in[0]->n_dims == 4 && attrs->factor > 0, "[B, H, W, D]");
+  *out = *in[0];
+  out->dims[1] *= attrs->factor;
+  out->dims[2] *= attrs->factor;
+  return TRUE;
+}
+
+INFER (group_stats)
+{
+  const DimrShape *x = in[0];
+  const DimrRegion *region = &attrs->region;
+
+  EXPECT (x->n_dims == 4 && attrs->n_groups > 0 && x->dims[3] % attrs->n_groups == 0,
+          "[B, H, W, D] with D a multiple of the number of groups");
+  EXPECT ((region->height > 0) == (region->width > 0) && (gint64) region->top + region->height <= x->dims[1] &&
+          (gint64) region->left + region->width <= x->dims[2], "a region inside the map");
+  *out = DIMR_SHAPE (x->dims[0], attrs->n_groups, 2);
+  return TRUE;
+}
+
+/* Statistics of groups of the channels of @x. */
+static gboolean
+is_group_stats (const DimrShape *shape, const DimrShape *x)
+{
+  return shape->n_dims == 3 && shape->dims[2] == 2 && (shape->dims[0] == 1 || shape->dims[0] == x->dims[0]) &&
+         LAST (x) % shape->dims[1] == 0;
+}
+
+INFER (group_norm)
+{
+  EXPECT (in[0]->n_dims == 4, "[B, H, W, D]");
+  EXPECT (is_group_stats (in[1], in[0]), "statistics [B, groups, 2] with a number of groups that divides D");
+  EXPECT (is_vector (in[2], LAST (in[0])) && is_vector (in[3], LAST (in[0])), "weight and bias [D]");
+  *out = *in[0];
+  return TRUE;
+}
+
+INFER (conv2d)
+{
+  const DimrShape *x = in[0], *w = in[1];
+  gint64 factor = MAX (attrs->factor, 1), height, width, k;
+
+  EXPECT (x->n_dims == 4 && attrs->stride > 0, "[B, H, W, D]");
+  EXPECT (is (w, 4, -1, LAST (x), -1, -1) && w->dims[2] == w->dims[3] && w->dims[2] > 0, "a weight [N, D, k, k]");
+  EXPECT (in[2] == NULL || is_vector (in[2], w->dims[0]), "a bias [N]");
+  k = w->dims[2];
+  height = x->dims[1] * factor + attrs->pad_before + attrs->pad_after - k;
+  width = x->dims[2] * factor + attrs->pad_before + attrs->pad_after - k;
+  EXPECT (height >= 0 && width >= 0, "a map no smaller than the kernel");
+  *out = DIMR_SHAPE (x->dims[0], height / attrs->stride + 1, width / attrs->stride + 1, w->dims[0]);
+  EXPECT (in[3] == NULL || dimr_shape_equal (in[3], out), "a residual of the output's shape");
+  EXPECT (n == 4 || n == 7, "all of a norm or nothing of it");
+  EXPECT (n == 4 || (is_group_stats (in[4], x) && is_vector (in[5], LAST (x)) && is_vector (in[6], LAST (x))),
+          "statistics [B, groups, 2], weight and bias [D] of a norm");
+  return TRUE;
+}
+
+MACS (conv2d)
+{
+  return dimr_shape_n_elements (out) * in[1]->dims[1] * in[1]->dims[2] * in[1]->dims[3];
+}
+
 #define SLOT(i) (1u << (i))
 
 /* A depthwise convolution reads its neighbours, so it can never write over its input; a product
@@ -390,6 +461,11 @@ static const DimrOpInfo infos[DIMR_N_OPS] = {
   [DIMR_OP_GELU_TANH] = { "gelu-tanh", 1, 1, 0, SLOT (0), infer_unary, NULL },
   [DIMR_OP_MODULATE] = { "modulate", 3, 3, 0, SLOT (0), infer_modulate, NULL },
   [DIMR_OP_GATED_ADD] = { "gated-add", 3, 3, 0, SLOT (0) | SLOT (2), infer_gated_add, NULL },
+  [DIMR_OP_IMAGE_TO_MAP] = { "image-to-map", 1, 1, 0, 0, infer_image_to_map, NULL },
+  [DIMR_OP_UPSAMPLE_NEAREST] = { "upsample-nearest", 1, 1, 0, 0, infer_upsample_nearest, NULL },
+  [DIMR_OP_GROUP_STATS] = { "group-stats", 1, 1, 0, 0, infer_group_stats, NULL },
+  [DIMR_OP_GROUP_NORM] = { "group-norm", 4, 4, 0, SLOT (0), infer_group_norm, NULL },
+  [DIMR_OP_CONV2D] = { "conv2d", 4, 7, SLOT (2) | SLOT (3), SLOT (3), infer_conv2d, macs_conv2d },
 };
 
 const DimrOpInfo *

@@ -49,6 +49,16 @@ G_BEGIN_DECLS
  * @DIMR_OP_GELU_TANH: (x): x/2 · (1 + tanh(√(2/π) (x + 0.044715 x³)))
  * @DIMR_OP_MODULATE: (x [B, …, D], shift [T, D], scale [T, D]): x · (1 + scale) + shift
  * @DIMR_OP_GATED_ADD: (x [B, …, D], gate [T, D], y of the shape of x): x + gate · y
+ * @DIMR_OP_IMAGE_TO_MAP: (x [B, C, H, W]) → [B, H, W, C]
+ * @DIMR_OP_UPSAMPLE_NEAREST: (x [B, H, W, D]) → [B, f·H, f·W, D]: every pixel f × f times
+ * @DIMR_OP_GROUP_STATS: (x [B, H, W, D]) → [B, groups, 2]: mean and biased variance of each group of
+ *   D/groups channels over the region of the map
+ * @DIMR_OP_GROUP_NORM: (x [B, H, W, D], stats [B or 1, groups, 2], weight [D], bias [D]):
+ *   weight · (x − mean) / √(variance + eps) + bias, then SiLU where asked for
+ * @DIMR_OP_CONV2D: (x [B, H, W, D], weight [N, D, k, k], [bias [N]], [residual]
+ *   [, stats [B or 1, groups, 2], norm weight [D], norm bias [D]]) → [B, H', W', N]:
+ *   x goes through the group norm where there is one, is upsampled by the factor where there is one, and gets
+ *   pad_before zeros above and on the left, pad_after below and on the right; the norm and the factor come by fusion
  */
 typedef enum
 {
@@ -82,23 +92,43 @@ typedef enum
   DIMR_OP_GELU_TANH,
   DIMR_OP_MODULATE,
   DIMR_OP_GATED_ADD,
+  DIMR_OP_IMAGE_TO_MAP,
+  DIMR_OP_UPSAMPLE_NEAREST,
+  DIMR_OP_GROUP_STATS,
+  DIMR_OP_GROUP_NORM,
+  DIMR_OP_CONV2D,
 } DimrOp;
 
-#define DIMR_N_OPS (DIMR_OP_GATED_ADD + 1)
+#define DIMR_N_OPS (DIMR_OP_CONV2D + 1)
 
 typedef guint32 DimrNodeId;
 
 #define DIMR_NODE_NONE G_MAXUINT32
 
+/* Rows [top, top + height) and columns [left, left + width) of a map; all zeros: the whole map. */
+typedef struct
+{
+  guint top;
+  guint left;
+  guint height;
+  guint width;
+} DimrRegion;
+
 /* What an op needs beside its inputs; a field is zero where the op does not use it. */
 typedef struct
 {
-  guint  n_heads; /* ATTENTION */
-  guint  factor;  /* AVERAGE_POOL, PIXEL_SHUFFLE, REPEAT */
-  guint  width;   /* ADD_POSITION: columns of the table's grid */
-  guint  start;   /* SLICE_TOKENS, SLICE_CHANNELS */
-  guint  length;  /* SLICE_TOKENS, SLICE_CHANNELS, TIMESTEP_EMBEDDING */
-  double eps;     /* RMS_NORM, LAYER_NORM */
+  guint      n_heads;    /* ATTENTION */
+  guint      factor;     /* AVERAGE_POOL, PIXEL_SHUFFLE, REPEAT, UPSAMPLE_NEAREST; CONV2D: 2, or 0 for none */
+  guint      width;      /* ADD_POSITION: columns of the table's grid */
+  guint      start;      /* SLICE_TOKENS, SLICE_CHANNELS */
+  guint      length;     /* SLICE_TOKENS, SLICE_CHANNELS, TIMESTEP_EMBEDDING */
+  double     eps;        /* RMS_NORM, LAYER_NORM, GROUP_NORM, CONV2D with a norm */
+  guint      n_groups;   /* GROUP_STATS */
+  DimrRegion region;     /* GROUP_STATS */
+  gboolean   silu;       /* GROUP_NORM, CONV2D with a norm */
+  guint      stride;     /* CONV2D */
+  guint      pad_before; /* CONV2D */
+  guint      pad_after;  /* CONV2D */
 } DimrAttrs;
 
 /* Everything about an op that is not arithmetic. Shapes of absent optional inputs are NULL. */

@@ -34,6 +34,11 @@ static const CpuOp * const ops[DIMR_N_OPS] = {
   [DIMR_OP_GELU_TANH] = &cpu_op_unary,
   [DIMR_OP_MODULATE] = &cpu_op_modulate,
   [DIMR_OP_GATED_ADD] = &cpu_op_gated_add,
+  [DIMR_OP_IMAGE_TO_MAP] = &cpu_op_image_to_map,
+  [DIMR_OP_UPSAMPLE_NEAREST] = &cpu_op_upsample_nearest,
+  [DIMR_OP_GROUP_STATS] = &cpu_op_group_stats,
+  [DIMR_OP_GROUP_NORM] = &cpu_op_group_norm,
+  [DIMR_OP_CONV2D] = &cpu_op_conv2d,
 };
 
 const CpuOp *

@@ -116,12 +116,36 @@ cpu_params_trim (CpuParams *self)
   g_hash_table_foreach_remove (self->table, is_unused, NULL);
 }
 
+static gboolean
+is_bf16 (const CpuLayout *layout)
+{
+  return layout->kind == CPU_LAYOUT_PANELS_BF16 || layout->kind == CPU_LAYOUT_PANELS_BF16_PAIRS;
+}
+
+/* Channels of one tap as they are packed. */
+static gsize
+packed_channels (const CpuLayout *layout)
+{
+  const gsize d = layout->k / layout->taps;
+
+  return is_bf16 (layout) ? (d + 1) / 2 * 2 : d;
+}
+
+/* Columns of K as they are packed. */
+static gsize
+packed_depth (const CpuLayout *layout)
+{
+  if (layout->kind == CPU_LAYOUT_IMAGE_CONV || layout->taps == 0)
+    return layout->k;
+  return (layout->phase > 0 ? 4 : layout->taps) * packed_channels (layout);
+}
+
 /* Bytes of a layout; FALSE where they overflow. */
 static gboolean
 layout_bytes (const CpuLayout *layout,
               guint64         *bytes)
 {
-  const guint64 width = layout->width, panels = (layout->n + width - 1) / width;
+  const guint64 width = layout->width, panels = (layout->n + width - 1) / width, k = packed_depth (layout);
   guint64 n = 0, d;
   gboolean fits = TRUE;
 
@@ -133,11 +157,11 @@ layout_bytes (const CpuLayout *layout,
       break;
     case CPU_LAYOUT_PANELS_F32:
     case CPU_LAYOUT_DEPTHWISE:
-      fits = dimr_checked_mul (panels * width, layout->k, &n) && dimr_checked_mul (n, 4, &n);
+      fits = dimr_checked_mul (panels * width, k, &n) && dimr_checked_mul (n, 4, &n);
       break;
     case CPU_LAYOUT_PANELS_BF16:
     case CPU_LAYOUT_PANELS_BF16_PAIRS:
-      fits = dimr_checked_mul (panels * width, (layout->k + 1) / 2, &n) && dimr_checked_mul (n, 4, &n);
+      fits = dimr_checked_mul (panels * width, (k + 1) / 2, &n) && dimr_checked_mul (n, 4, &n);
       break;
     case CPU_LAYOUT_IMAGE_CONV:
       d = (layout->k / layout->taps + width - 1) / width * width;
@@ -192,6 +216,60 @@ pack_panel (const DimrTensor *tensor,
       }
 }
 
+/* One filter [d, taps] → [taps][channels], or the 2 × 2 kernel that a phase of an upsampled map sees: of two
+ * neighbouring rows (columns) of the map, an even row of the output meets one row of the kernel in
+ * the first and two in the second; an odd one two and one. */
+static void
+order_filter (const CpuLayout *layout,
+              const float     *filter,
+              float           *out)
+{
+  const gsize taps = layout->taps, d = layout->k / taps, channels = packed_channels (layout);
+  const gsize dy = (layout->phase - 1) / 2, dx = (layout->phase - 1) % 2;
+
+  for (gsize tap = 0; tap < taps; tap++)
+    {
+      gsize place = tap;
+
+      if (layout->phase > 0)
+        place = 2 * ((tap / 3 + 1 - dy) / 2) + (tap % 3 + 1 - dx) / 2;
+      for (gsize i = 0; i < d; i++)
+        out[place * channels + i] += filter[i * taps + tap];
+    }
+}
+
+/* The same as pack_panel() of a convolution's weights. */
+static void
+pack_filter_panel (const DimrTensor *tensor,
+                   const CpuLayout  *layout,
+                   gsize             panel,
+                   gpointer          data)
+{
+  const gsize width = layout->width, depth = packed_depth (layout);
+  g_autofree float *filter = g_new (float, layout->k);
+  g_autofree float *ordered = g_new (float, depth);
+
+  for (gsize c = 0; c < width && panel * width + c < layout->n; c++)
+    {
+      dimr_tensor_read_f32 (tensor, (panel * width + c) * layout->k, layout->k, filter);
+      memset (ordered, 0, depth * sizeof *ordered);
+      order_filter (layout, filter, ordered);
+      for (gsize i = 0; i < depth; i++)
+        switch (layout->kind)
+          {
+          case CPU_LAYOUT_PANELS_BF16:
+            ((guint16 *) data)[(panel * depth + i) * width + c] = dimr_f32_to_bf16 (ordered[i]);
+            break;
+          case CPU_LAYOUT_PANELS_BF16_PAIRS:
+            ((guint16 *) data)[((panel * depth / 2 + i / 2) * width + c) * 2 + i % 2] = dimr_f32_to_bf16 (ordered[i]);
+            break;
+          default:
+            ((float *) data)[(panel * depth + i) * width + c] = ordered[i];
+            break;
+          }
+    }
+}
+
 static void
 pack_image_conv (const DimrTensor *tensor,
                  const CpuLayout  *layout,
@@ -220,7 +298,10 @@ run_pack_panel (gpointer data,
 {
   const PanelWork *work = data;
 
-  pack_panel (work->tensor, work->layout, task, work->data);
+  if (work->layout->taps > 0)
+    pack_filter_panel (work->tensor, work->layout, task, work->data);
+  else
+    pack_panel (work->tensor, work->layout, task, work->data);
   return TRUE;
 }
 
@@ -297,9 +378,9 @@ cpu_params_get (CpuParams        *self,
                 const CpuLayout  *layout,
                 GError          **error)
 {
-  g_autofree char *key = g_strdup_printf ("%p %d %" G_GSIZE_FORMAT " %" G_GSIZE_FORMAT " %" G_GSIZE_FORMAT " %" G_GSIZE_FORMAT " %s",
+  g_autofree char *key = g_strdup_printf ("%p %d %" G_GSIZE_FORMAT " %" G_GSIZE_FORMAT " %" G_GSIZE_FORMAT " %u %" G_GSIZE_FORMAT " %s",
                                           (void *) weights, layout->kind, layout->n, layout->k, layout->taps,
-                                          layout->width, name);
+                                          layout->phase, layout->width, name);
   CpuParam *param = g_hash_table_lookup (self->table, key);
 
   if (param == NULL)

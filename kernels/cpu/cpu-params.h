@@ -18,7 +18,7 @@ typedef enum
 {
   CPU_LAYOUT_PLAIN,            /* n · k floats as in the file, zeros up to a multiple of @width */
   CPU_LAYOUT_PANELS_F32,       /* [n, k] → [⌈n / width⌉][k][width] */
-  CPU_LAYOUT_PANELS_BF16,      /* the same as bfloat16, k rounded up to even */
+  CPU_LAYOUT_PANELS_BF16,      /* the same as bfloat16, k (or the channels of each tap) rounded up to even */
   CPU_LAYOUT_PANELS_BF16_PAIRS,/* [n, k] → [⌈n / width⌉][⌈k / 2⌉][width][2] as bfloat16 */
   CPU_LAYOUT_DEPTHWISE,        /* [n, 1, √k, √k] → [⌈n / width⌉][k][width] floats: channels become columns */
   CPU_LAYOUT_IMAGE_CONV,       /* [n, d, √taps, √taps], k = d · taps → [n][taps][d rounded up to width] floats */
@@ -29,7 +29,8 @@ typedef struct
   CpuLayoutKind kind;
   gsize         n;
   gsize         k;
-  gsize         taps;  /* IMAGE_CONV */
+  gsize         taps;  /* IMAGE_CONV; PANELS: 0, or k = d · taps is packed in the order (tap, channel) */
+  guint         phase; /* PANELS with 9 taps: 0, or 1 + 2·dy + dx for the 2 × 2 kernel of one parity of an upsampled map */
   gsize         width;
 } CpuLayout;
 

@@ -6,7 +6,9 @@
   void simd_product_fill_##isa (CpuSimd *table);                                             \
   void simd_attention_fill_##isa (CpuSimd *table);                                           \
   void simd_rows_fill_##isa (CpuSimd *table);                                                \
-  void simd_conv_fill_##isa (CpuSimd *table);
+  void simd_conv_fill_##isa (CpuSimd *table);                                                \
+  void simd_conv2d_fill_##isa (CpuSimd *table);                                              \
+  void simd_group_norm_fill_##isa (CpuSimd *table);
 
 #define FILL(isa, title)                                                                     \
   G_STMT_START {                                                                             \
@@ -16,6 +18,8 @@
     simd_attention_fill_##isa (table);                                                       \
     simd_rows_fill_##isa (table);                                                            \
     simd_conv_fill_##isa (table);                                                            \
+    simd_conv2d_fill_##isa (table);                                                          \
+    simd_group_norm_fill_##isa (table);                                                      \
     list[n++] = table;                                                                       \
   } G_STMT_END
 

@@ -100,6 +100,33 @@ typedef struct
   float       *y;       /* [B, C, H, W] */
 } CpuImageConv;
 
+/* Weights of a phase are packed as those of a product whose K is (kernel row, kernel column, channel), the channels
+ * made even in bfloat16. Upsampling ×2 before a 3 × 3 kernel is four convolutions of the small map, one for
+ * each parity of row and column, whose 2 × 2 kernels are sums of the large one's: less than half the work. */
+typedef struct
+{
+  gsize         height;      /* of the map before upsampling */
+  gsize         width;
+  gsize         d;
+  gsize         out_height;
+  gsize         out_width;
+  gsize         n;
+  gsize         kernel;
+  gsize         stride;
+  gsize         pad_before;  /* around the map before upsampling */
+  gsize         pad_after;
+  guint         n_phases;    /* 1, or 4 with upsampling */
+  gconstpointer weights[4];
+  const float  *x;           /* [B, H, W, d] */
+  const float  *scale;       /* [B, d]: x · scale + shift takes the place of x, or NULL */
+  const float  *shift;
+  gboolean      silu;        /* after scale and shift */
+  const float  *bias;        /* padded to panels */
+  const float  *residual;    /* [B, H', W', n] or NULL; may be y */
+  float        *y;
+  gboolean      bf16;
+} CpuConv2d;
+
 typedef struct
 {
   const char *name;      /* "AVX2" */
@@ -178,6 +205,34 @@ typedef struct
                                const float        *f,
                                float              *y,
                                gsize               n);
+
+  /* Floats of scratch memory for @n_rows output rows (with upsampling: rows of the small map). */
+  gsize  (*conv2d_scratch)    (const CpuConv2d    *self,
+                               gsize               n_rows);
+  /* Output rows [row, row + n_rows) of one image, with upsampling twice as many. */
+  void   (*conv2d)            (const CpuConv2d    *self,
+                               gsize               image,
+                               gsize               row,
+                               gsize               n_rows,
+                               gsize               panel,
+                               gsize               n_panels,
+                               float              *scratch);
+  /* Σ (x − pivot) and Σ (x − pivot)² of each of @d channels over @n_pixels that are @stride apart. */
+  void   (*group_sums)        (const float        *x,
+                               const float        *pivot,
+                               gsize               n_pixels,
+                               gsize               stride,
+                               gsize               d,
+                               float              *sum,
+                               float              *squares);
+  /* y = x · scale + shift by channel, then SiLU. */
+  void   (*group_norm)        (const float        *x,
+                               const float        *scale,
+                               const float        *shift,
+                               gboolean            with_silu,
+                               gsize               n_pixels,
+                               gsize               d,
+                               float              *y);
 } CpuSimd;
 
 /* Every table that was built and that this processor can run, best first, NULL-terminated (static). */

@@ -49,6 +49,20 @@ static const Shape shapes[] = {
   { DIMR_OP_RMS_NORM, "XL/2R", 2, 1024, 480, 0 },
   { DIMR_OP_LAYER_NORM, "XL/2R", 2, 256, 38400, 0 },
   { DIMR_OP_CONV_TO_IMAGE, "XL/2R", 2, 32, 480, 4 },
+  /* Stable Diffusion's decoder for a picture of 256 × 256; UPSAMPLE_NEAREST with the convolution after it. */
+  { DIMR_OP_CONV2D, "VAE", 1, 32, 512, 512 },
+  { DIMR_OP_CONV2D, "VAE", 1, 64, 512, 512 },
+  { DIMR_OP_CONV2D, "VAE", 1, 128, 512, 256 },
+  { DIMR_OP_CONV2D, "VAE", 1, 128, 256, 256 },
+  { DIMR_OP_CONV2D, "VAE", 1, 256, 256, 128 },
+  { DIMR_OP_CONV2D, "VAE", 1, 256, 128, 128 },
+  { DIMR_OP_UPSAMPLE_NEAREST, "VAE", 1, 32, 512, 512 },
+  { DIMR_OP_UPSAMPLE_NEAREST, "VAE", 1, 64, 512, 512 },
+  { DIMR_OP_UPSAMPLE_NEAREST, "VAE", 1, 128, 256, 256 },
+  { DIMR_OP_ATTENTION, "VAE", 1, 1024, 512, 1 },
+  { DIMR_OP_ATTENTION, "VAE", 1, 4096, 512, 1 },
+  { DIMR_OP_GROUP_NORM, "VAE", 1, 256, 128, 32 },
+  { DIMR_OP_CONV_TO_IMAGE, "VAE", 1, 256, 128, 3 },
 };
 
 typedef struct
@@ -86,7 +100,8 @@ static DimrNodeId
 build (Bench       *self,
        const Shape *s)
 {
-  const gboolean map = s->op == DIMR_OP_DEPTHWISE_CONV || s->op == DIMR_OP_CONV_TO_IMAGE;
+  const gboolean map = s->op == DIMR_OP_DEPTHWISE_CONV || s->op == DIMR_OP_CONV_TO_IMAGE || s->op == DIMR_OP_CONV2D ||
+                       s->op == DIMR_OP_UPSAMPLE_NEAREST || s->op == DIMR_OP_GROUP_NORM;
   DimrNodeId x = dimr_graph_add_input (self->graph, "x", DIMR_DTYPE_F32,
                                        map ? DIMR_SHAPE (s->batch, s->n, s->n, s->in)
                                        : s->op == DIMR_OP_ATTENTION ? DIMR_SHAPE (s->batch, s->n, 3 * s->in)
@@ -102,6 +117,17 @@ build (Bench       *self,
     case DIMR_OP_ATTENTION: return ADD (.n_heads = (guint) s->out, x);
     case DIMR_OP_DEPTHWISE_CONV: return ADD (0, x, PARAM (s->in, 1, s->out, s->out), PARAM (s->in), x);
     case DIMR_OP_CONV_TO_IMAGE: return ADD (0, x, PARAM (s->out, s->in, 3, 3), PARAM (s->out));
+    case DIMR_OP_UPSAMPLE_NEAREST:
+      x = ADD (.factor = 2, x);
+      return dimr_graph_add_op (self->graph, DIMR_OP_CONV2D, ((DimrAttrs){ .stride = 1, .pad_before = 1, .pad_after = 1 }), x,
+                                PARAM (s->out, s->in, 3, 3), PARAM (s->out), DIMR_NODE_NONE);
+    case DIMR_OP_CONV2D:
+      return dimr_graph_add_op (self->graph, s->op, ((DimrAttrs){ .stride = 1, .pad_before = 1, .pad_after = 1 }), x,
+                                PARAM (s->out, s->in, 3, 3), PARAM (s->out), DIMR_NODE_NONE);
+    case DIMR_OP_GROUP_NORM:
+      return dimr_graph_add_op (self->graph, s->op, ((DimrAttrs){ .eps = 1e-6, .silu = TRUE }), x,
+                                dimr_graph_add_op (self->graph, DIMR_OP_GROUP_STATS, ((DimrAttrs){ .n_groups = (guint) s->out }), x),
+                                PARAM (s->in), PARAM (s->in));
     case DIMR_OP_RMS_NORM: return ADD (.eps = 1e-8, x, PARAM (1, s->in));
     case DIMR_OP_LAYER_NORM: return ADD (.eps = 1e-5, PARAM (1, s->in), PARAM (1, s->in), x);
     default: g_assert_not_reached ();

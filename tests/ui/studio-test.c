@@ -6,6 +6,7 @@
 #include <glib/gstdio.h>
 
 #include "kernels/dimr-kernels.h"
+#include "ui/studio-banner.h"
 
 void
 studio_test_init (int    *argc,
@@ -168,6 +169,45 @@ studio_test_child (gpointer    widget,
 
   g_assert_nonnull (child);
   return child;
+}
+
+guint
+studio_test_count_unnamed (GtkWidget *widget)
+{
+  guint n = 0;
+
+  if (gtk_widget_get_focusable (widget) &&
+      !gtk_test_accessible_has_property (GTK_ACCESSIBLE (widget), GTK_ACCESSIBLE_PROPERTY_LABEL) &&
+      !gtk_test_accessible_has_relation (GTK_ACCESSIBLE (widget), GTK_ACCESSIBLE_RELATION_LABELLED_BY))
+    {
+      GtkWidget *parent = gtk_widget_get_parent (widget);
+      gboolean excused;
+
+      /* Inside of a control that is named: the text of an entry, the button of a drop-down. Boxes that can be
+       * focused only so that what is in them can be scrolled, and labels and rows, whose name is their content. */
+      excused = GTK_IS_TEXT (widget) || GTK_IS_LABEL (widget) || GTK_IS_SCROLLED_WINDOW (widget) || GTK_IS_VIEWPORT (widget) ||
+                GTK_IS_WINDOW (widget) || GTK_IS_POPOVER (widget) || GTK_IS_LIST_BOX_ROW (widget) ||
+                (GTK_IS_TOGGLE_BUTTON (widget) && (GTK_IS_DROP_DOWN (parent) || GTK_IS_MENU_BUTTON (parent))) ||
+                g_str_has_suffix (G_OBJECT_TYPE_NAME (widget), "ListItemWidget") ||
+                g_str_has_prefix (G_OBJECT_TYPE_NAME (widget), "GtkModel") ||
+                gtk_widget_get_ancestor (widget, GTK_TYPE_WINDOW_CONTROLS) ||
+                /* libadwaita's own: the rows of a group, and the list that a combo row drops. */
+                (GTK_IS_LIST_BOX (widget) && gtk_widget_get_ancestor (widget, ADW_TYPE_PREFERENCES_GROUP)) ||
+                gtk_widget_get_ancestor (widget, ADW_TYPE_COMBO_ROW) ||
+                /* A banner names its button when it shows it. */
+                (!gtk_widget_get_visible (widget) && gtk_widget_get_ancestor (widget, STUDIO_TYPE_BANNER));
+      if (!excused)
+        {
+          g_test_message ("no name: %s in %s (%s)", G_OBJECT_TYPE_NAME (widget), G_OBJECT_TYPE_NAME (parent),
+                          gtk_widget_get_tooltip_text (widget) ? gtk_widget_get_tooltip_text (widget) : "");
+          n++;
+        }
+    }
+
+  for (GtkWidget *child = gtk_widget_get_first_child (widget); child; child = gtk_widget_get_next_sibling (child))
+    if (!GTK_IS_DROP_DOWN (widget) || !GTK_IS_POPOVER (child))
+      n += studio_test_count_unnamed (child);
+  return n;
 }
 
 char *

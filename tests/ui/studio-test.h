@@ -38,6 +38,8 @@ GtkWidget  *studio_test_find_named (GtkWidget      *root,
 gpointer    studio_test_child     (gpointer         widget,
                                    GType            type,
                                    const char      *name);
+/* Controls under @widget that a screen reader could not name; each is told in the log. */
+guint       studio_test_count_unnamed (GtkWidget   *widget);
 /* An empty folder for one test (transfer full), and its end. */
 char       *studio_test_make_folder   (void);
 void        studio_test_remove_folder (const char  *folder);

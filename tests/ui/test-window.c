@@ -648,45 +648,6 @@ test_seed (Fixture       *fixture,
 
 /* --- Accessibility and keys --- */
 
-static guint
-check_names (GtkWidget *widget)
-{
-  guint n = 0;
-
-  if (gtk_widget_get_focusable (widget) &&
-      !gtk_test_accessible_has_property (GTK_ACCESSIBLE (widget), GTK_ACCESSIBLE_PROPERTY_LABEL) &&
-      !gtk_test_accessible_has_relation (GTK_ACCESSIBLE (widget), GTK_ACCESSIBLE_RELATION_LABELLED_BY))
-    {
-      GtkWidget *parent = gtk_widget_get_parent (widget);
-      gboolean excused;
-
-      /* Inside of a control that is named: the text of an entry, the button of a drop-down. Boxes that can be
-       * focused only so that what is in them can be scrolled, and rows, whose name is their content. */
-      excused = GTK_IS_TEXT (widget) || GTK_IS_SCROLLED_WINDOW (widget) || GTK_IS_VIEWPORT (widget) ||
-                GTK_IS_WINDOW (widget) || GTK_IS_POPOVER (widget) || GTK_IS_LIST_BOX_ROW (widget) ||
-                (GTK_IS_TOGGLE_BUTTON (widget) && (GTK_IS_DROP_DOWN (parent) || GTK_IS_MENU_BUTTON (parent))) ||
-                g_str_has_suffix (G_OBJECT_TYPE_NAME (widget), "ListItemWidget") ||
-                g_str_has_prefix (G_OBJECT_TYPE_NAME (widget), "GtkModel") ||
-                gtk_widget_get_ancestor (widget, GTK_TYPE_WINDOW_CONTROLS) ||
-                /* libadwaita's own: the rows of a group, and the list that a combo row drops. */
-                (GTK_IS_LIST_BOX (widget) && gtk_widget_get_ancestor (widget, ADW_TYPE_PREFERENCES_GROUP)) ||
-                gtk_widget_get_ancestor (widget, ADW_TYPE_COMBO_ROW) ||
-                /* A banner names its button when it shows it. */
-                (!gtk_widget_get_visible (widget) && gtk_widget_get_ancestor (widget, STUDIO_TYPE_BANNER));
-      if (!excused)
-        {
-          g_test_message ("no name: %s in %s (%s)", G_OBJECT_TYPE_NAME (widget), G_OBJECT_TYPE_NAME (parent),
-                          gtk_widget_get_tooltip_text (widget) ? gtk_widget_get_tooltip_text (widget) : "");
-          n++;
-        }
-    }
-
-  for (GtkWidget *child = gtk_widget_get_first_child (widget); child; child = gtk_widget_get_next_sibling (child))
-    if (!GTK_IS_DROP_DOWN (widget) || !GTK_IS_POPOVER (child))
-      n += check_names (child);
-  return n;
-}
-
 static void
 test_names (Fixture       *fixture,
             gconstpointer  data)
@@ -694,12 +655,12 @@ test_names (Fixture       *fixture,
   GtkWidget *preferences;
 
   generate_one (fixture->window, 3);
-  g_assert_cmpuint (check_names (GTK_WIDGET (fixture->window)), ==, 0);
+  g_assert_cmpuint (studio_test_count_unnamed (GTK_WIDGET (fixture->window)), ==, 0);
   preferences = studio_preferences_new (GTK_WINDOW (fixture->window));
   gtk_window_present (GTK_WINDOW (preferences));
   gtk_test_widget_wait_for_draw (preferences);
   studio_test_keep (preferences, "preferences");
-  g_assert_cmpuint (check_names (preferences), ==, 0);
+  g_assert_cmpuint (studio_test_count_unnamed (preferences), ==, 0);
   gtk_window_destroy (GTK_WINDOW (preferences));
 }
 

@@ -6,60 +6,6 @@
  * cache, and a long sum is made of short ones, which rounds less. */
 #define K_BLOCK 256
 
-/* The last panel may stick out over the last column: its tile goes through memory.
- * y[i, c] = tile[i, c] + base[i, c] */
-static __attribute__ ((noinline)) void
-store_part (const float *tile, gsize rows, gsize columns, const float *base, float *y, gsize n)
-{
-  for (gsize i = 0; i < rows; i++)
-    for (gsize c = 0; c < columns; c++)
-      y[i * n + c] = tile[i * PANEL + c] + (base != NULL ? base[i * n + c] : 0.f);
-}
-
-/* One tile to y, which is [rows, n] from here on; @base likewise, or NULL. */
-CPU_INLINE void
-store_tile (Tile tile, const guint rows, gsize columns, const float *base, float *y, gsize n)
-{
-  if (columns < PANEL)
-    {
-      float part[TILE_ROWS * PANEL];
-
-#pragma GCC unroll 16
-      for (guint i = 0; i < rows; i++)
-#pragma GCC unroll 2
-        for (guint v = 0; v < 2; v++)
-          vec_store (part + i * PANEL + v * CPU_LANES, tile[i][v]);
-      store_part (part, rows, columns, base, y, n);
-      return;
-    }
-#pragma GCC unroll 16
-  for (guint i = 0; i < rows; i++)
-#pragma GCC unroll 2
-    for (guint v = 0; v < 2; v++)
-      {
-        vec sum = tile[i][v];
-
-        if (base != NULL)
-          sum += vec_load (base + i * n + v * CPU_LANES);
-        vec_store (y + i * n + v * CPU_LANES, sum);
-      }
-}
-
-/* Every row of the tile is @bias, or zeros. */
-CPU_INLINE void
-begin_tile (Tile tile, const guint rows, const float *bias)
-{
-#pragma GCC unroll 2
-  for (guint v = 0; v < 2; v++)
-    {
-      vec b = bias != NULL ? vec_load (bias + v * CPU_LANES) : vec_splat (0.f);
-
-#pragma GCC unroll 16
-      for (guint i = 0; i < rows; i++)
-        tile[i][v] = b;
-    }
-}
-
 /* tile += concat(slices)[row …, first … first + k) B */
 CPU_INLINE void
 multiply_slices (Tile tile, const guint rows, const TileKind kind, const CpuProduct *self, gsize row,
@@ -176,18 +122,6 @@ product (const CpuProduct *self, gsize row, gsize n_rows, gsize panel, gsize n_p
 #endif
 }
 
-/* Round to nearest, ties to even; a NaN stays one. */
-CPU_INLINE guint32
-round_bits (float value)
-{
-  guint32 u;
-
-  memcpy (&u, &value, sizeof u);
-  if ((u & 0x7fffffff) > 0x7f800000)
-    return u >> 16 | 0x40;
-  return (u + 0x7fff + (u >> 16 & 1)) >> 16;
-}
-
 static void
 round_bf16 (const CpuSlice *slices, gsize n_slices, gsize k, gsize row, gsize n_rows, gpointer out)
 {
@@ -204,9 +138,9 @@ round_bf16 (const CpuSlice *slices, gsize n_slices, gsize k, gsize row, gsize n_
 
           for (gsize i = 0; i < slices[s].k; i++)
 #ifdef CPU_BF16_DOT
-            *y++ = (guint16) round_bits (x[i]);
+            *y++ = (guint16) (bf16_bits (x[i]) >> 16);
 #else
-            *y++ = round_bits (x[i]) << 16;
+            *y++ = bf16_bits (x[i]);
 #endif
         }
       while (y < end)

@@ -2,24 +2,6 @@
 #include "kernels/cpu/simd/simd-tables.h"
 #include "kernels/cpu/simd/simd-vector.h"
 
-/* for (i …) whole vectors, then one part of a vector of @n_ elements */
-#define FOR_VECTORS(i, n) for (gsize i = 0; i < (n); i += CPU_LANES)
-
-CPU_INLINE vec
-load_rest (const float *p, gsize rest)
-{
-  return rest >= CPU_LANES ? vec_load (p) : vec_load_part (p, rest);
-}
-
-CPU_INLINE void
-store_rest (float *p, vec v, gsize rest)
-{
-  if (rest >= CPU_LANES)
-    vec_store (p, v);
-  else
-    vec_store_part (p, v, rest);
-}
-
 /* Four sums side by side: an addition has four cycles of latency. */
 CPU_INLINE double
 sum_of (const float *x, gsize n)

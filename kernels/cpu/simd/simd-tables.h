@@ -16,3 +16,5 @@ void CPU_NAME (simd_product_fill)   (CpuSimd *table);
 void CPU_NAME (simd_attention_fill) (CpuSimd *table);
 void CPU_NAME (simd_rows_fill)      (CpuSimd *table);
 void CPU_NAME (simd_conv_fill)      (CpuSimd *table);
+void CPU_NAME (simd_conv2d_fill)    (CpuSimd *table);
+void CPU_NAME (simd_group_norm_fill) (CpuSimd *table);

@@ -68,6 +68,60 @@ tile_multiply (Tile tile, const guint rows, const TileKind kind, gsize k, const 
     }
 }
 
+/* The last panel may stick out over the last column: its tile goes through memory.
+ * y[i, c] = tile[i, c] + base[i, c] */
+static __attribute__ ((noinline, unused)) void
+store_part (const float *tile, gsize rows, gsize columns, const float *base, float *y, gsize n)
+{
+  for (gsize i = 0; i < rows; i++)
+    for (gsize c = 0; c < columns; c++)
+      y[i * n + c] = tile[i * PANEL + c] + (base != NULL ? base[i * n + c] : 0.f);
+}
+
+/* One tile to y, whose rows are @n apart; @base likewise, or NULL. */
+CPU_INLINE void
+store_tile (Tile tile, const guint rows, gsize columns, const float *base, float *y, gsize n)
+{
+  if (columns < PANEL)
+    {
+      float part[TILE_ROWS * PANEL];
+
+#pragma GCC unroll 16
+      for (guint i = 0; i < rows; i++)
+#pragma GCC unroll 2
+        for (guint v = 0; v < 2; v++)
+          vec_store (part + i * PANEL + v * CPU_LANES, tile[i][v]);
+      store_part (part, rows, columns, base, y, n);
+      return;
+    }
+#pragma GCC unroll 16
+  for (guint i = 0; i < rows; i++)
+#pragma GCC unroll 2
+    for (guint v = 0; v < 2; v++)
+      {
+        vec sum = tile[i][v];
+
+        if (base != NULL)
+          sum += vec_load (base + i * n + v * CPU_LANES);
+        vec_store (y + i * n + v * CPU_LANES, sum);
+      }
+}
+
+/* Every row of the tile is @bias, or zeros. */
+CPU_INLINE void
+begin_tile (Tile tile, const guint rows, const float *bias)
+{
+#pragma GCC unroll 2
+  for (guint v = 0; v < 2; v++)
+    {
+      vec b = bias != NULL ? vec_load (bias + v * CPU_LANES) : vec_splat (0.f);
+
+#pragma GCC unroll 16
+      for (guint i = 0; i < rows; i++)
+        tile[i][v] = b;
+    }
+}
+
 /* Runs @call (row, rows) for all of @n_rows with constant numbers of rows: full tiles, then small
  * ones, then single rows. Three copies of the loop: one for every remainder took the compiler minutes. */
 #define TILE_SMALL_ROWS MAX (TILE_ROWS / 3, 2)

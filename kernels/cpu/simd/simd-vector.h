@@ -67,6 +67,24 @@ vec_store_part (float *p, vec v, gsize n)
     p[i] = v[i];
 }
 
+/* for (i …) whole vectors, then one part of a vector of @n_ elements */
+#define FOR_VECTORS(i, n) for (gsize i = 0; i < (n); i += CPU_LANES)
+
+CPU_INLINE vec
+load_rest (const float *p, gsize rest)
+{
+  return rest >= CPU_LANES ? vec_load (p) : vec_load_part (p, rest);
+}
+
+CPU_INLINE void
+store_rest (float *p, vec v, gsize rest)
+{
+  if (rest >= CPU_LANES)
+    vec_store (p, v);
+  else
+    vec_store_part (p, v, rest);
+}
+
 /* bfloat16 is the upper half of a float. */
 CPU_INLINE vec
 vec_load_bf16 (const uint16_t *p)
@@ -76,6 +94,35 @@ vec_load_bf16 (const uint16_t *p)
   memcpy (&h, p, sizeof h);
   u = __builtin_convertvector (h, uvec) << 16;
   return (vec) u;
+}
+
+/* A float rounded to bfloat16, to nearest, ties to even; a NaN stays one. */
+CPU_INLINE uint32_t
+bf16_bits (float value)
+{
+  uint32_t u;
+  memcpy (&u, &value, sizeof u);
+  if ((u & 0x7fffffff) > 0x7f800000)
+    return (u | 0x400000) & 0xffff0000;
+  return (u + 0x7fff + (u >> 16 & 1)) & 0xffff0000;
+}
+
+/* The same of a vector. */
+CPU_INLINE vec
+vec_round_bf16 (vec v)
+{
+  const uvec u = (uvec) v;
+  const uvec rounded = u + 0x7fff + (u >> 16 & 1);
+  const ivec number = (ivec) (u & 0x7fffffff) <= 0x7f800000;
+  return (vec) ((((uvec) number & rounded) | (~(uvec) number & (u | 0x400000))) & 0xffff0000);
+}
+
+/* Stores the upper halves: bfloat16 that was rounded before. */
+CPU_INLINE void
+vec_store_bf16 (uint16_t *p, vec v)
+{
+  const hvec h = __builtin_convertvector ((uvec) v >> 16, hvec);
+  memcpy (p, &h, sizeof h);
 }
 
 /* sum + a · b, where each lane holds a pair of bfloat16 in place of a float. */
