@@ -128,7 +128,7 @@ describe (gpointer       data,
     return FALSE;
   self->sampler_bytes = (guint64) SAMPLER_COPIES * sizeof (float) * self->batch * self->config->channels
                         * self->config->image_size * self->config->image_size;
-  if (!dimr_forecast_memory (self->config, self->device, self->precision, self->config->num_classes > 0,
+  if (!dimr_forecast_memory (self->config, self->device, self->precision, self->config->has_null_class,
                              &self->weights_bytes, &self->arena_bytes, &reason))
     self->no_forecast = g_strdup (reason->message);
   return TRUE;
@@ -141,6 +141,7 @@ schedule_name (DimrScheduleKind kind)
     [DIMR_SCHEDULE_DISCRETE] = "discrete",
     [DIMR_SCHEDULE_LINEAR] = "linear",
     [DIMR_SCHEDULE_COSINE] = "cosine",
+    [DIMR_SCHEDULE_DDPM] = "DDPM",
   };
 
   return names[kind];
@@ -151,12 +152,14 @@ print_classes (const DimrConfig *config)
 {
   if (config->num_classes == 0)
     g_print (_("Classes        none: the model is unconditional\n"));
+  else if (config->trained_classes == NULL && !config->has_null_class)
+    g_print (_("Classes        %u, no null class: no guidance\n"), config->num_classes);
   else if (config->trained_classes == NULL)
     g_print (_("Classes        %u and the null class\n"), config->num_classes - 1);
   else
     {
       g_print (ngettext ("Classes        trained on %u of %u:", "Classes        trained on %u of %u:",
-                         config->n_trained_classes), config->n_trained_classes, config->num_classes - 1);
+                         config->n_trained_classes), config->n_trained_classes, dimr_config_get_n_classes (config));
       for (guint i = 0; i < config->n_trained_classes && i < MAX_LISTED_CLASSES; i++)
         g_print ("%s %s", i > 0 ? "," : "", dimr_classes_get (config->trained_classes[i])->name);
       g_print ("%s\n", config->n_trained_classes > MAX_LISTED_CLASSES ? " …" : "");
@@ -187,16 +190,15 @@ print_architecture (const Info *self)
            (double) self->cost->total.macs / 1e9);
   g_print (_("Works on       %u × %u × %u\n"), config->channels, config->image_size, config->image_size);
   print_classes (config);
-  for (guint i = 0; i < config->n_stages; i++)
+  for (guint i = 0; i < self->cost->n_branches; i++)
     {
-      const DimrStageConfig *stage = &config->stages[i];
-      guint side = config->image_size / (stage->input_feature_ratio * stage->image_input_ratio);
+      DimrBranchInfo branch;
 
-      g_print (_("Branch %u       %s, %u blocks of width %u on %u × %u"), i + 1,
-               stage->block_type == DIMR_BLOCK_TRANSFORMER ? "Transformer" : "ConvNeXt",
-               dimr_stage_config_get_n_blocks (stage), stage->dim, side, side);
-      if (stage->block_type == DIMR_BLOCK_TRANSFORMER)
-        g_print (_(", %u heads"), stage->num_attention_heads);
+      dimr_config_get_branch (config, i, &branch);
+      g_print (_("Branch %u       %s, %u blocks of width %u on %u × %u"), i + 1, branch.block, branch.n_blocks, branch.width,
+               branch.side, branch.side);
+      if (branch.n_heads > 0)
+        g_print (_(", %u heads"), branch.n_heads);
       g_print ("\n");
     }
   g_print (_("Defaults       %u steps of %s, guidance %g (%s), %s noise schedule\n"), config->default_steps,
@@ -292,7 +294,8 @@ print_json (const Info *self)
     }
   studio_cli_event_int (event, "channels", config->channels);
   studio_cli_event_int (event, "image_size", config->image_size);
-  studio_cli_event_int (event, "num_classes", config->num_classes > 0 ? config->num_classes - 1 : 0);
+  studio_cli_event_string (event, "architecture", dimr_config_get_architecture_name (config));
+  studio_cli_event_int (event, "num_classes", dimr_config_get_n_classes (config));
   studio_cli_event_int (event, "parameters", self->cost->total.parameters);
   studio_cli_event_int (event, "macs", self->cost->total.macs);
   add_parts (event, self->cost->parts);
@@ -300,11 +303,14 @@ print_json (const Info *self)
   json_builder_begin_array (event);
   for (guint b = 0; b < self->cost->n_branches; b++)
     {
+      DimrBranchInfo branch;
+
+      dimr_config_get_branch (config, b, &branch);
       json_builder_begin_object (event);
       studio_cli_event_int (event, "parameters", self->cost->branches[b].parameters);
       studio_cli_event_int (event, "macs", self->cost->branches[b].macs);
-      studio_cli_event_int (event, "blocks", dimr_stage_config_get_n_blocks (&config->stages[b]));
-      studio_cli_event_int (event, "width", config->stages[b].dim);
+      studio_cli_event_int (event, "blocks", branch.n_blocks);
+      studio_cli_event_int (event, "width", branch.width);
       add_parts (event, self->cost->cells[b]);
       json_builder_end_object (event);
     }

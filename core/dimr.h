@@ -5,6 +5,7 @@
 #pragma once
 
 #include "core/base/dimr-error.h"
+#include "core/base/dimr-hash.h"
 #include "core/base/dimr-file.h"
 #include "core/base/dimr-rng.h"
 #include "core/classes/dimr-classes.h"
@@ -18,7 +19,6 @@
 #include "core/image/dimr-png.h"
 #include "core/image/dimr-recipe.h"
 #include "core/library/dimr-entry.h"
-#include "core/library/dimr-hash.h"
 #include "core/library/dimr-library.h"
 #include "core/library/dimr-paths.h"
 #include "core/model/dimr-cost.h"

@@ -14,7 +14,7 @@ typedef struct
   DimrPlan *plan;
   DimrProgram *program;
   DimrWalkPorts ports;
-  DimrNodeId log_snr;
+  DimrNodeId time;
   DimrNodeId low; /* output of the whole network, input of the last branch */
   gsize low_len;
 } Form;
@@ -28,7 +28,7 @@ struct _DimrDenoiser
   DimrDenoiserSettings settings;
   gsize image_len;
   Form forms[DIMR_N_EVALUATIONS];
-  float *series;       /* [n_series] log_snr as announced */
+  float *series;       /* [n_series] what the network is told of the time, as announced */
   guint n_series;
   DimrEvaluation *evaluations; /* [n_series] */
   int low_of;
@@ -66,7 +66,7 @@ plan_form (DimrModel                   *model,
 
   if (graph == NULL)
     return NULL;
-  outputs[0] = dimr_network_find_output (graph, config->n_stages - 1);
+  outputs[0] = dimr_network_find_noise (graph, config);
   if (settings->keep_low && !(evaluation & DIMR_EVALUATION_LAST_BRANCH))
     outputs[n_outputs++] = dimr_network_find_low (graph, config);
   return dimr_plan_new (graph, outputs, n_outputs, device, settings->precision, error);
@@ -123,8 +123,8 @@ announce_series (DimrDenoiser  *self,
                  Form          *form,
                  GError       **error)
 {
-  return self->n_series == 0 || form->log_snr == DIMR_NODE_NONE ||
-         dimr_program_set_series (form->program, form->log_snr, self->series, 1, self->n_series, error);
+  return self->n_series == 0 || form->time == DIMR_NODE_NONE ||
+         dimr_program_set_series (form->program, form->time, self->series, 1, self->n_series, error);
 }
 
 static gboolean
@@ -149,7 +149,7 @@ compile_form (DimrDenoiser    *self,
   form->ports.y = dimr_plan_get_input (form->plan, "y");
   form->ports.eps = dimr_plan_get_output (form->plan, 0);
   form->ports.guided = !(evaluation & DIMR_EVALUATION_UNGUIDED);
-  form->log_snr = dimr_plan_get_input (form->plan, "log_snr");
+  form->time = dimr_plan_get_input (form->plan, dimr_network_get_time_input (dimr_model_peek_config (self->model)));
   if (self->settings.keep_low)
     {
       form->low = evaluation & DIMR_EVALUATION_LAST_BRANCH ? dimr_plan_get_input (form->plan, "low")
@@ -179,7 +179,7 @@ dimr_denoiser_new (DimrModel                   *model,
   self->model = g_object_ref (model);
   self->device = g_object_ref (device);
   self->settings = *settings;
-  self->settings.guided &= config->num_classes > 0;
+  self->settings.guided &= config->has_null_class;
   self->image_len = (gsize) config->channels * config->image_size * config->image_size;
   self->low_of = -1;
   if (!compile_form (self, first_evaluation (&self->settings), cancellable, error))
@@ -329,7 +329,7 @@ select_form (DimrDenoiser    *self,
       self->low_of = (int) evaluation;
       self->low_handed_on = FALSE;
     }
-  if (form->log_snr != DIMR_NODE_NONE)
+  if (form->time != DIMR_NODE_NONE)
     dimr_program_select (form->program, index);
   return form;
 }

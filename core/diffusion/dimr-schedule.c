@@ -17,7 +17,7 @@ struct _DimrSchedule
   double beta_0, beta_1;    /* LINEAR */
   double log_alpha_0;       /* COSINE: log cos at t = 0, which makes log alpha(0) = 0 */
 
-  guint n;                  /* DISCRETE: log alpha at the knots t = (i + 1)/n, falling */
+  guint n;                  /* DISCRETE, DDPM: log alpha at the knots t = (i + 1)/n, falling */
   double *knots;            /* [n] */
 };
 
@@ -31,30 +31,47 @@ schedule_new (DimrScheduleKind kind)
   return self;
 }
 
+/* Betas in @n equal steps from @first to @last, or squares of what goes so. */
+static DimrSchedule *
+new_with_betas (DimrScheduleKind kind,
+                double           first,
+                double           last,
+                gboolean         squares,
+                guint            n)
+{
+  DimrSchedule *self = schedule_new (kind);
+  double sum = 0;
+
+  self->n = n;
+  self->knots = g_new (double, n);
+  for (guint i = 0; i < n; i++)
+    {
+      double beta = first + (last - first) * i / (n - 1);
+
+      sum += log1p (squares ? -beta * beta : -beta);
+      self->knots[i] = 0.5 * sum;
+    }
+  return self;
+}
+
 DimrSchedule *
 dimr_schedule_new_discrete (double beta_start,
                             double beta_end,
                             guint  n)
 {
-  DimrSchedule *self;
-  double first, last, sum = 0;
-
   g_return_val_if_fail (beta_start > 0 && beta_start <= beta_end && beta_end < 1, NULL);
   g_return_val_if_fail (n >= 2 && n <= 1000000, NULL);
+  return new_with_betas (DIMR_SCHEDULE_DISCRETE, sqrt (beta_start), sqrt (beta_end), TRUE, n);
+}
 
-  self = schedule_new (DIMR_SCHEDULE_DISCRETE);
-  self->n = n;
-  self->knots = g_new (double, n);
-  first = sqrt (beta_start);
-  last = sqrt (beta_end);
-  for (guint i = 0; i < n; i++)
-    {
-      double root = first + (last - first) * i / (n - 1);
-
-      sum += log1p (-root * root);
-      self->knots[i] = 0.5 * sum;
-    }
-  return self;
+DimrSchedule *
+dimr_schedule_new_ddpm (double beta_start,
+                        double beta_end,
+                        guint  n)
+{
+  g_return_val_if_fail (beta_start > 0 && beta_start <= beta_end && beta_end < 1, NULL);
+  g_return_val_if_fail (n >= 2 && n <= 1000000, NULL);
+  return new_with_betas (DIMR_SCHEDULE_DDPM, beta_start, beta_end, FALSE, n);
 }
 
 DimrSchedule *
@@ -151,6 +168,7 @@ dimr_schedule_log_alpha (const DimrSchedule *self,
   switch (self->kind)
     {
     case DIMR_SCHEDULE_DISCRETE:
+    case DIMR_SCHEDULE_DDPM:
       return discrete_log_alpha (self, t);
     case DIMR_SCHEDULE_LINEAR:
       return -0.25 * t * t * (self->beta_1 - self->beta_0) - 0.5 * t * self->beta_0;
@@ -205,6 +223,7 @@ dimr_schedule_inverse_lambda (const DimrSchedule *self,
   switch (self->kind)
     {
     case DIMR_SCHEDULE_DISCRETE:
+    case DIMR_SCHEDULE_DDPM:
       return discrete_inverse (self, log_alpha);
     case DIMR_SCHEDULE_LINEAR:
       {
@@ -233,6 +252,12 @@ dimr_schedule_condition (const DimrSchedule *self,
       return 8 * t - 4;
     case DIMR_TIME_CONDITION_LOG_SNR:
       return CLAMP (2 * dimr_schedule_lambda (self, t), log (SNR_MIN), log (SNR_MAX));
+    case DIMR_TIME_CONDITION_TIMESTEP:
+      return 1000 * t;
+    case DIMR_TIME_CONDITION_TIMESTEP_999:
+      return 999 * t;
+    case DIMR_TIME_CONDITION_INDEX:
+      return 1000 * t - 1;
     default:
       g_return_val_if_reached (0);
     }

@@ -193,15 +193,15 @@ announce_times (DimrBenchProgram  *self,
                 GError           **error)
 {
   const DimrConfig *config = dimr_model_peek_config (model);
-  const DimrNodeId log_snr = dimr_plan_get_input (self->plan, "log_snr");
+  const DimrNodeId time = dimr_plan_get_input (self->plan, dimr_network_get_time_input (config));
   float values[N_TIMES];
 
-  if (log_snr == DIMR_NODE_NONE)
+  if (time == DIMR_NODE_NONE)
     return TRUE;
   for (guint i = 0; i < N_TIMES; i++)
     values[i] = (float) dimr_schedule_condition (dimr_model_peek_schedule (model), config->time_condition,
                                                  1 - 0.999 * i / (N_TIMES - 1));
-  if (!dimr_program_set_series (self->program, log_snr, values, 1, N_TIMES, error))
+  if (!dimr_program_set_series (self->program, time, values, 1, N_TIMES, error))
     return FALSE;
   self->n_times = N_TIMES;
   return TRUE;
@@ -376,12 +376,12 @@ dimr_bench_measure_step (DimrModel      *model,
   g_return_val_if_fail (batch > 0 && step != NULL, FALSE);
 
   config = dimr_model_peek_config (model);
-  *step = (DimrBenchStep){ .batch = batch, .samples = config->num_classes > 0 ? 2 * batch : batch };
+  *step = (DimrBenchStep){ .batch = batch, .samples = config->has_null_class ? 2 * batch : batch };
   free_before = get_free_memory (device);
   began = g_get_monotonic_time ();
   graph = dimr_network_build (config, step->samples, 1, config->image_size, config->image_size, error);
   if (graph == NULL ||
-      !dimr_bench_program_init (&program, graph, dimr_network_find_output (graph, config->n_stages - 1), device, precision,
+      !dimr_bench_program_init (&program, graph, dimr_network_find_noise (graph, config), device, precision,
                                 dimr_model_peek_weights (model), cancellable, error))
     return FALSE;
   step->compile_seconds = dimr_bench_seconds_since (began);

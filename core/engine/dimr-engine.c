@@ -261,6 +261,8 @@ dimr_engine_set_model (DimrEngine *self,
                        DimrModel  *model)
 {
   g_return_if_fail (DIMR_IS_ENGINE (self) && DIMR_IS_MODEL (model));
+  /* Every saved picture will tell it: time to begin. */
+  dimr_model_get_hash (model);
   if (g_set_object (&self->model, model))
     g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_MODEL]);
 }
@@ -339,8 +341,9 @@ check_classes (DimrModel          *model,
     return refuse (error, "Choose at least one class");
   for (guint i = 0; i < request->n_classes; i++)
     if (request->classes[i] != DIMR_CLASS_NONE &&
-        (request->classes[i] < 0 || request->classes[i] >= (int) config->num_classes - 1))
-      return refuse (error, "Class %d is none of this model's, which are 0 to %u", request->classes[i], config->num_classes - 2);
+        (request->classes[i] < 0 || request->classes[i] >= (int) dimr_config_get_n_classes (config)))
+      return refuse (error, "Class %d is none of this model's, which are 0 to %u", request->classes[i],
+                     dimr_config_get_n_classes (config) - 1);
   return TRUE;
 }
 
@@ -367,7 +370,7 @@ check_request (DimrModel          *model,
     return refuse (error, "A batch has at least one image");
   if (request->micro_batch > DIMR_MAX_MICRO_BATCH)
     return refuse (error, "One evaluation computes at most %d images, not %u", DIMR_MAX_MICRO_BATCH, request->micro_batch);
-  if (request->reuse_low_branches > 1 && config->n_stages < 2)
+  if (request->reuse_low_branches > 1 && dimr_config_get_n_branches (config) < 2)
     return refuse (error, "This model has a single branch, so no lower branches can be reused");
   if (!(request->guidance.scale >= 0 && request->guidance.scale <= 100))
     return refuse (error, "Guidance is between 0 and 100, not %g", request->guidance.scale);

@@ -15,7 +15,7 @@ typedef struct
   guint height;
   guint width;
   float *x;       /* [B, C, H, W] */
-  float *log_snr; /* [B] */
+  float *time;    /* [B] */
   gint32 *y;      /* [B]; NULL for unconditional models */
 } Inputs;
 
@@ -23,7 +23,7 @@ static void
 inputs_clear (Inputs *self)
 {
   g_free (self->x);
-  g_free (self->log_snr);
+  g_free (self->time);
   g_free (self->y);
 }
 
@@ -76,7 +76,7 @@ read_inputs (Inputs            *self,
              const DimrConfig  *config,
              GError           **error)
 {
-  DimrTensor *x = require (file, "x", 4, 0, error), *log_snr, *y;
+  DimrTensor *x = require (file, "x", 4, 0, error), *time, *y;
   const DimrShape *shape;
 
   if (x == NULL)
@@ -92,12 +92,12 @@ read_inputs (Inputs            *self,
   self->batch = (guint) shape->dims[0];
   self->height = (guint) shape->dims[2];
   self->width = (guint) shape->dims[3];
-  log_snr = require (file, "log_snr", 1, self->batch, error);
-  if (log_snr == NULL)
+  time = require (file, dimr_network_get_time_input (config), 1, self->batch, error);
+  if (time == NULL)
     return FALSE;
   self->x = dimr_tensor_dup_f32 (x);
-  self->log_snr = dimr_tensor_dup_f32 (log_snr);
-  if (self->x == NULL || self->log_snr == NULL)
+  self->time = dimr_tensor_dup_f32 (time);
+  if (self->x == NULL || self->time == NULL)
     {
       g_set_error (error, DIMR_ERROR, DIMR_ERROR_MEMORY, "There is not enough memory for the input");
       return FALSE;
@@ -151,7 +151,7 @@ collect_outputs (const DimrGraph     *graph,
   g_autoptr (GArray) outputs = g_array_new (FALSE, FALSE, sizeof (DimrNodeId));
   g_autofree gboolean *wanted = g_new0 (gboolean, dimr_graph_get_n_nodes (graph));
 
-  for (guint s = 0; s < config->n_stages; s++)
+  for (guint s = 0; s < dimr_config_get_n_branches (config); s++)
     wanted[dimr_network_find_output (graph, s)] = TRUE;
   for (guint i = 0; taps != NULL && taps[i] != NULL; i++)
     {
@@ -237,6 +237,7 @@ dimr_forward_file (DimrModel           *model,
   g_autoptr (DimrPlan) plan = NULL;
   g_autoptr (DimrProgram) program = NULL;
   g_auto (Inputs) inputs = { 0 };
+  DimrNodeId time;
   gsize x_bytes;
 
   g_return_val_if_fail (DIMR_IS_MODEL (model) && input_path != NULL && output_path != NULL, FALSE);
@@ -260,8 +261,9 @@ dimr_forward_file (DimrModel           *model,
 
   x_bytes = (gsize) inputs.batch * config->channels * inputs.height * inputs.width * sizeof (float);
   dimr_program_write (program, dimr_plan_get_input (plan, "x"), inputs.x, x_bytes);
-  if (dimr_plan_get_input (plan, "log_snr") != DIMR_NODE_NONE)
-    dimr_program_write (program, dimr_plan_get_input (plan, "log_snr"), inputs.log_snr, inputs.batch * sizeof (float));
+  time = dimr_plan_get_input (plan, dimr_network_get_time_input (config));
+  if (time != DIMR_NODE_NONE)
+    dimr_program_write (program, time, inputs.time, inputs.batch * sizeof (float));
   if (inputs.y != NULL && dimr_plan_get_input (plan, "y") != DIMR_NODE_NONE)
     dimr_program_write (program, dimr_plan_get_input (plan, "y"), inputs.y, inputs.batch * sizeof (gint32));
   return dimr_program_run (program, cancellable, error) &&
@@ -288,11 +290,11 @@ dimr_forecast_memory (const DimrConfig  *config,
   if (device == NULL)
     return FALSE;
   precision = resolve (device, precision);
-  graph = dimr_network_build (config, (guided && config->num_classes > 0 ? 2 : 1) * dimr_device_get_micro_batch (device), 1,
+  graph = dimr_network_build (config, (guided && config->has_null_class ? 2 : 1) * dimr_device_get_micro_batch (device), 1,
                               config->image_size, config->image_size, error);
   if (graph == NULL)
     return FALSE;
-  output = dimr_network_find_output (graph, config->n_stages - 1);
+  output = dimr_network_find_noise (graph, config);
   plan = dimr_plan_new (graph, &output, 1, device, precision, error);
   if (plan == NULL)
     return FALSE;

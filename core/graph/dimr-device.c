@@ -259,6 +259,18 @@ dimr_program_copy (DimrProgram  *self,
 }
 
 gboolean
+dimr_program_reload (DimrProgram  *self,
+                     GError      **error)
+{
+  g_return_val_if_fail (DIMR_IS_PROGRAM (self), FALSE);
+
+  if (DIMR_PROGRAM_GET_CLASS (self)->reload != NULL)
+    return DIMR_PROGRAM_GET_CLASS (self)->reload (self, error);
+  g_set_error_literal (error, DIMR_ERROR, DIMR_ERROR_UNSUPPORTED, "This device cannot train: its parameters are fixed");
+  return FALSE;
+}
+
+gboolean
 dimr_program_profile (DimrProgram  *self,
                       double       *seconds,
                       GError      **error)

@@ -148,6 +148,10 @@ struct _DimrProgramClass
                                    DimrProgram       *from,
                                    DimrNodeId         output,
                                    GError           **error);
+  /* Reads the parameters anew: the numbers behind the tensors of the weights it was compiled with
+   * have changed. All programs of the device with those weights see it. Optional. */
+  gboolean      (*reload)         (DimrProgram       *self,
+                                   GError           **error);
   /* Runs once with a clock: @seconds [n_steps of the plan]. Optional. */
   gboolean      (*profile)        (DimrProgram       *self,
                                    double            *seconds,
@@ -233,6 +237,9 @@ gboolean      dimr_program_copy          (DimrProgram       *self,
                                           DimrProgram       *from,
                                           DimrNodeId         output,
                                           gsize              n_elements,
+                                          GError           **error);
+/* DIMR_ERROR_UNSUPPORTED where the backend cannot. */
+gboolean      dimr_program_reload        (DimrProgram       *self,
                                           GError           **error);
 /* DIMR_ERROR_UNSUPPORTED where the backend has no clock. */
 gboolean      dimr_program_profile       (DimrProgram       *self,

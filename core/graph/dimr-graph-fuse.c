@@ -1,18 +1,33 @@
 /* dimr-graph-fuse.c — fewer passes over memory, the same numbers up to rounding
  *
  * Two patterns carry all the gain in a DiMR block: `x + linear (…)` and `x + depthwise_conv (…)`
- * become the residual of the product, and `geglu (linear (x), linear (x))` becomes one node. In an
- * autoencoder a convolution also takes over what is done to its input: group norm, SiLU, upsampling.
- * A node that somebody looks at (kept, or used twice) is never fused away.
+ * become the residual of the product, and `geglu (linear (x), linear (x))` becomes one node. So do
+ * the sums of gradients in a backward pass. In an autoencoder a convolution also takes over what is
+ * done to its input: group norm, SiLU, upsampling. A node that somebody looks at (kept, or used
+ * twice) is never fused away.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "core/graph/dimr-graph.h"
 
-/* Residual slots of the ops that have one. */
 #define LINEAR_RESIDUAL 2
-#define DEPTHWISE_RESIDUAL 3
 #define CONV2D_RESIDUAL 3
+
+/* The slot of @op that adds something to its result; −1 where there is none. */
+static int
+residual_slot (DimrOp op)
+{
+  switch (op)
+    {
+    case DIMR_OP_LINEAR: return LINEAR_RESIDUAL;
+    case DIMR_OP_DEPTHWISE_CONV: return 3;
+    case DIMR_OP_CONV2D: return CONV2D_RESIDUAL;
+    case DIMR_OP_LINEAR_INPUT_GRAD: return 1;
+    case DIMR_OP_RMS_NORM_GRAD: return 3;
+    case DIMR_OP_DEPTHWISE_INPUT_GRAD: return 2;
+    default: return -1;
+    }
+}
 
 typedef struct
 {
@@ -50,12 +65,20 @@ count_uses (Fusion           *self,
     }
 }
 
+/* Nobody but its one user will miss it. */
 static gboolean
 is_private (const Fusion *self,
-            DimrNodeId    id,
-            DimrOp        op)
+            DimrNodeId    id)
 {
-  return self->uses[id] == 1 && !self->fused[id] && peek (self, id)->op == op;
+  return self->uses[id] == 1 && !self->fused[id];
+}
+
+static gboolean
+is_private_op (const Fusion *self,
+               DimrNodeId    id,
+               DimrOp        op)
+{
+  return is_private (self, id) && peek (self, id)->op == op;
 }
 
 /* Does convolution @node read @f × @f copies of its pixels with the zeros that keep their number? */
@@ -77,11 +100,11 @@ mark_conv_input (Fusion         *self,
 
   if (node->n_inputs != 4)
     return;
-  if (is_private (self, x, DIMR_OP_UPSAMPLE_NEAREST))
+  if (is_private_op (self, x, DIMR_OP_UPSAMPLE_NEAREST))
     self->fused[x] = can_upsample (node, peek (self, x)->attrs.factor) && peek (self, node->inputs[1])->shape.dims[2] == 3;
-  if (is_private (self, x, DIMR_OP_SILU))
+  if (is_private_op (self, x, DIMR_OP_SILU))
     norm = peek (self, x)->inputs[0];
-  if (is_private (self, norm, DIMR_OP_GROUP_NORM) && (norm == x || !peek (self, norm)->attrs.silu))
+  if (is_private_op (self, norm, DIMR_OP_GROUP_NORM) && (norm == x || !peek (self, norm)->attrs.silu))
     self->fused[x] = self->fused[norm] = TRUE;
 }
 
@@ -95,16 +118,10 @@ find_product (const Fusion *self,
   /* The second operand first: models write x + f(x). */
   for (int slot = 1; slot >= 0; slot--)
     {
-      DimrNodeId product = add->inputs[slot];
+      const DimrNode *product = peek (self, add->inputs[slot]);
+      const int residual = residual_slot (product->op);
 
-      if (is_private (self, product, DIMR_OP_LINEAR) &&
-          peek (self, product)->inputs[LINEAR_RESIDUAL] == DIMR_NODE_NONE)
-        return slot;
-      if (is_private (self, product, DIMR_OP_DEPTHWISE_CONV) &&
-          peek (self, product)->inputs[DEPTHWISE_RESIDUAL] == DIMR_NODE_NONE)
-        return slot;
-      if (is_private (self, product, DIMR_OP_CONV2D) &&
-          peek (self, product)->inputs[CONV2D_RESIDUAL] == DIMR_NODE_NONE)
+      if (residual >= 0 && is_private (self, add->inputs[slot]) && product->inputs[residual] == DIMR_NODE_NONE)
         return slot;
     }
   return -1;
@@ -119,7 +136,7 @@ is_gated_pair (const Fusion *self,
   const DimrNode *a, *b;
 
   if (gate->inputs[0] == gate->inputs[1] ||
-      !is_private (self, gate->inputs[0], DIMR_OP_LINEAR) || !is_private (self, gate->inputs[1], DIMR_OP_LINEAR))
+      !is_private_op (self, gate->inputs[0], DIMR_OP_LINEAR) || !is_private_op (self, gate->inputs[1], DIMR_OP_LINEAR))
     return FALSE;
   a = peek (self, gate->inputs[0]);
   b = peek (self, gate->inputs[1]);
@@ -154,7 +171,7 @@ mark_fused (Fusion *self)
       const DimrNode *node = peek (self, id);
 
       if (node->op == DIMR_OP_SILU && self->uses[id] > 0 && !self->fused[id] &&
-          is_private (self, node->inputs[0], DIMR_OP_GROUP_NORM) && !peek (self, node->inputs[0])->attrs.silu)
+          is_private_op (self, node->inputs[0], DIMR_OP_GROUP_NORM) && !peek (self, node->inputs[0])->attrs.silu)
         self->fused[node->inputs[0]] = TRUE;
     }
 }
@@ -204,7 +221,7 @@ emit_product (Fusion         *self,
               const DimrNode *product,
               DimrNodeId      residual)
 {
-  guint slot = product->op == DIMR_OP_LINEAR ? LINEAR_RESIDUAL : DEPTHWISE_RESIDUAL;
+  const guint slot = (guint) residual_slot (product->op);
   g_autofree DimrNodeId *inputs = g_new (DimrNodeId, product->n_inputs);
 
   if (product->op == DIMR_OP_CONV2D)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "core/graph/dimr-graph.h"
+#include "core/graph/dimr-graph-private.h"
 
 #include "core/base/dimr-error.h"
 
@@ -58,10 +58,10 @@ dimr_graph_unref (DimrGraph *self)
   g_free (self);
 }
 
-static void G_GNUC_PRINTF (2, 3)
-fail (DimrGraph  *self,
-      const char *format,
-      ...)
+void
+dimr_graph_fail (DimrGraph  *self,
+                 const char *format,
+                 ...)
 {
   va_list args;
 
@@ -103,7 +103,7 @@ name_node (DimrGraph  *self,
 
   if (g_hash_table_contains (self->by_name, name))
     {
-      fail (self, "Two nodes of the network are called '%s'", name);
+      dimr_graph_fail (self, "Two nodes of the network are called '%s'", name);
       return;
     }
   g_assert (node->name == NULL);
@@ -129,7 +129,7 @@ check_shape (DimrGraph       *self,
   if (!dimr_shape_n_bytes (shape, dtype, &n_bytes) || n_bytes == 0)
     {
       g_autofree char *text = dimr_shape_to_string (shape);
-      fail (self, "'%s' would have the impossible shape %s", name, text);
+      dimr_graph_fail (self, "'%s' would have the impossible shape %s", name, text);
       return FALSE;
     }
   return TRUE;
@@ -169,7 +169,7 @@ dimr_graph_add_param (DimrGraph  *self,
 
       if (node->op == DIMR_OP_PARAM && dimr_shape_equal (&node->shape, &shape))
         return id;
-      fail (self, "The parameter '%s' is used with two shapes", name);
+      dimr_graph_fail (self, "The parameter '%s' is used with two shapes", name);
       return DIMR_NODE_NONE;
     }
   id = append (self, DIMR_OP_PARAM, DIMR_DTYPE_F32, shape, (DimrAttrs){ 0 }, NULL, 0);
@@ -187,7 +187,7 @@ collect_shapes (DimrGraph         *self,
 {
   if (n_inputs < info->min_inputs || n_inputs > info->max_inputs)
     {
-      fail (self, "%s: has %u inputs", info->name, n_inputs);
+      dimr_graph_fail (self, "%s: has %u inputs", info->name, n_inputs);
       return FALSE;
     }
   for (guint i = 0; i < n_inputs; i++)
@@ -198,7 +198,7 @@ collect_shapes (DimrGraph         *self,
         shapes[i] = &dimr_graph_peek_node (self, inputs[i])->shape;
       else
         {
-          fail (self, "%s: input %u is missing", info->name, i);
+          dimr_graph_fail (self, "%s: input %u is missing", info->name, i);
           return FALSE;
         }
     }
@@ -219,7 +219,7 @@ fail_with_shapes (DimrGraph               *self,
       g_autofree char *shape = shapes[i] != NULL ? dimr_shape_to_string (shapes[i]) : g_strdup ("none");
       g_string_append_printf (text, "%s%s", i ? " " : "", shape);
     }
-  fail (self, "%s of %s: %s", info->name, text->str, reason);
+  dimr_graph_fail (self, "%s of %s: %s", info->name, text->str, reason);
 }
 
 DimrNodeId
@@ -263,7 +263,7 @@ dimr_graph_add_reshape (DimrGraph  *self,
   if (dimr_shape_n_elements (&shape) != dimr_shape_n_elements (&node->shape))
     {
       g_autofree char *from = dimr_shape_to_string (&node->shape), *to = dimr_shape_to_string (&shape);
-      fail (self, "reshape of %s to %s: another number of elements", from, to);
+      dimr_graph_fail (self, "reshape of %s to %s: another number of elements", from, to);
       return DIMR_NODE_NONE;
     }
   return append (self, DIMR_OP_RESHAPE, node->dtype, shape, (DimrAttrs){ 0 }, &x, 1);

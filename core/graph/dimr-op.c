@@ -1,87 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "core/graph/dimr-op.h"
-
-#include "core/base/dimr-error.h"
-
-#define LAST(shape) ((shape)->dims[(shape)->n_dims - 1])
-
-/* The arguments of every shape rule and cost rule. */
-#define INFER(name)                                                                          \
-  static gboolean infer_##name (const DimrAttrs *attrs, const DimrShape * const *in,         \
-                                guint n, DimrShape *out, GError **error)
-#define MACS(name)                                                                           \
-  static guint64 macs_##name (const DimrAttrs *attrs, const DimrShape * const *in,           \
-                              guint n, const DimrShape *out)
-
-static gboolean
-mismatch (GError    **error,
-          const char *expected)
-{
-  g_set_error (error, DIMR_ERROR, DIMR_ERROR_SHAPE, "expected %s", expected);
-  return FALSE;
-}
-
-#define EXPECT(condition, expected)                                                          \
-  G_STMT_START { if (!(condition)) return mismatch (error, expected); } G_STMT_END
-
-/* TRUE where @shape is [d0, d1, …] with −1 standing for anything. */
-static gboolean
-is (const DimrShape *shape,
-    guint            n_dims,
-    gint64           d0,
-    gint64           d1,
-    gint64           d2,
-    gint64           d3)
-{
-  const gint64 dims[4] = { d0, d1, d2, d3 };
-
-  if (shape->n_dims != n_dims)
-    return FALSE;
-  for (guint i = 0; i < n_dims; i++)
-    if (dims[i] >= 0 && shape->dims[i] != dims[i])
-      return FALSE;
-  return TRUE;
-}
-
-static gboolean
-is_vector (const DimrShape *shape, gint64 d)
-{
-  return is (shape, 1, d, 0, 0, 0);
-}
-
-/* [T, D] with T = 1 or the batch of @x. */
-static gboolean
-is_per_time (const DimrShape *shape, const DimrShape *x, gint64 d)
-{
-  return shape->n_dims == 2 && shape->dims[1] == d &&
-         (shape->dims[0] == 1 || shape->dims[0] == x->dims[0]);
-}
-
-static gboolean
-same_leading (const DimrShape *a, const DimrShape *b)
-{
-  DimrShape c = *b;
-
-  if (a->n_dims != b->n_dims || a->n_dims == 0)
-    return FALSE;
-  LAST (&c) = LAST (a);
-  return dimr_shape_equal (a, &c);
-}
-
-/* Sum of the channels of inputs [first, n), which must agree in everything else; −1 where not. */
-static gint64
-list_channels (const DimrShape * const *in, guint first, guint n)
-{
-  gint64 sum = 0;
-
-  for (guint i = first; i < n; i++)
-    {
-      if (in[i]->n_dims < 2 || !same_leading (in[i], in[first]))
-        return -1;
-      sum += LAST (in[i]);
-    }
-  return sum;
-}
+#include "core/graph/dimr-op-private.h"
 
 INFER (leaf)
 {
@@ -426,11 +344,9 @@ MACS (conv2d)
   return dimr_shape_n_elements (out) * in[1]->dims[1] * in[1]->dims[2] * in[1]->dims[3];
 }
 
-#define SLOT(i) (1u << (i))
-
 /* A depthwise convolution reads its neighbours, so it can never write over its input; a product
  * may write over its residual. Whether a buffer is free to be taken over is the plan's business. */
-static const DimrOpInfo infos[DIMR_N_OPS] = {
+static const DimrOpInfo infos[DIMR_OP_FIRST_GRADIENT] = {
   [DIMR_OP_INPUT] = { "input", 0, 0, 0, 0, infer_leaf, NULL },
   [DIMR_OP_PARAM] = { "param", 0, 0, 0, 0, infer_leaf, NULL },
   [DIMR_OP_RESHAPE] = { "reshape", 1, 1, 0, 0, infer_leaf, NULL },
@@ -472,5 +388,5 @@ const DimrOpInfo *
 dimr_op_get_info (DimrOp op)
 {
   g_return_val_if_fail (op < DIMR_N_OPS, NULL);
-  return &infos[op];
+  return op < DIMR_OP_FIRST_GRADIENT ? &infos[op] : &dimr_op_gradient_infos[op - DIMR_OP_FIRST_GRADIENT];
 }

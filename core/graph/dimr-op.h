@@ -59,6 +59,37 @@ G_BEGIN_DECLS
  *   [, stats [B or 1, groups, 2], norm weight [D], norm bias [D]]) → [B, H', W', N]:
  *   x goes through the group norm where there is one, is upsampled by the factor where there is one, and gets
  *   pad_before zeros above and on the left, pad_after below and on the right; the norm and the factor come by fusion
+ *
+ * What gradients are made of (dimr-gradient.h). dy stands for the gradient of a result; rows are all leading dimensions together.
+ * @DIMR_OP_LINEAR_INPUT_GRAD: (weight [N, K], [residual […, length]], dy […, N]):
+ *   dy W[:, start … start + length) + residual → […, length]
+ * @DIMR_OP_LINEAR_WEIGHT_GRAD: (dy […, N], x0 […, K0], x1 […, K1], …): dyᵀ concat(x0, x1, …) → [N, ΣKi]
+ * @DIMR_OP_SUM_ROWS: (x […, D]): sums of the rows of each of @length equal parts → [length, D]
+ * @DIMR_OP_PAD_TOKENS: (x [B, N, D]): zeros around → [B, length, D], x at token @start
+ * @DIMR_OP_TRANSPOSE: (x [B, N, D]) → [B, D, N]
+ * @DIMR_OP_SPREAD: (x [B, C, H, W]): each number divided by factor² to factor × factor places
+ *   → [B, C, factor·H, factor·W]
+ * @DIMR_OP_PATCHES: (x [B, C, H, W]): squares of factor × factor as rows, channels ordered (c, dy, dx)
+ *   → [B, H/factor, W/factor, C·factor²]
+ * @DIMR_OP_UNPATCH: the inverse of PATCHES
+ * @DIMR_OP_WINDOWS: (x [B, C, H, W]) → [B, H, W, C·k²], k = factor: channel (c, i, j) at (h, w) is
+ *   x[c, h + k/2 − i, w + k/2 − j], zero outside: where tap (i, j) of a convolution took (h, w)
+ * @DIMR_OP_POSITION_GRAD: (dy [B, H, W, D]): sums over the batch, at row h·width + w → [length, D], zeros elsewhere
+ * @DIMR_OP_EMBEDDING_GRAD: (dy [B, D], index [B] of I32): sums of the rows with the same index → [length, D]
+ * @DIMR_OP_TIME_PARAM_GRAD: (dy [T, D], log_snr, param0, param1, weight, bias): sums over T of the
+ *   gradients of param0, param1, weight, bias → [4, D]
+ * @DIMR_OP_RMS_NORM_GRAD: (x, scale, dy, [residual]): gradient of x, + residual
+ * @DIMR_OP_RMS_NORM_SCALE_GRAD: (x […, D], dy): gradient of the scale → [length, D], length = T
+ * @DIMR_OP_LAYER_NORM_GRAD: (weight [T, ΣDi], dy […, ΣDi], x0, x1, …): gradients of all xi side by side → […, ΣDi]
+ * @DIMR_OP_LAYER_NORM_WEIGHT_GRAD: (dy […, ΣDi], x0, x1, …): gradient of the weight → [length, ΣDi], length = T
+ * @DIMR_OP_ATTENTION_GRAD: (qkv [B, N, 3·D], y [B, N, D], dy [B, N, D]): gradient of qkv; y is ATTENTION's result
+ * @DIMR_OP_GEGLU_GRAD: (a, b, dy): gradient of a, gelu'(a) · b · dy. (That of b is GEGLU (a, dy).)
+ * @DIMR_OP_DEPTHWISE_INPUT_GRAD: (dy [B, H, W, D], weight [D, 1, k, k], [residual]): gradient of x, + residual
+ * @DIMR_OP_DEPTHWISE_WEIGHT_GRAD: (x [B, H, W, D], dy): gradient of the weight → [D, 1, k, k], k = factor
+ * @DIMR_OP_PIXEL_UNSHUFFLE: (x [B, f·H, f·W, D]) → [B, H, W, f·f·D]: the inverse of PIXEL_SHUFFLE
+ * @DIMR_OP_CONV_TO_IMAGE_INPUT_GRAD: (weight [C, D, k, k], dy [B, C, H, W]): gradient of x → [B, H, W, D]
+ * @DIMR_OP_MEAN_SQUARE: (a [B, …], b [B, …]): means of (a − b)² over each sample → [B]
+ * @DIMR_OP_MEAN_SQUARE_GRAD: (a, b, dy [B]): gradient of a, 2/n · dy · (a − b), n the numbers of a sample
  */
 typedef enum
 {
@@ -97,9 +128,35 @@ typedef enum
   DIMR_OP_GROUP_STATS,
   DIMR_OP_GROUP_NORM,
   DIMR_OP_CONV2D,
+
+  DIMR_OP_LINEAR_INPUT_GRAD,
+  DIMR_OP_LINEAR_WEIGHT_GRAD,
+  DIMR_OP_SUM_ROWS,
+  DIMR_OP_PAD_TOKENS,
+  DIMR_OP_TRANSPOSE,
+  DIMR_OP_SPREAD,
+  DIMR_OP_PATCHES,
+  DIMR_OP_UNPATCH,
+  DIMR_OP_WINDOWS,
+  DIMR_OP_POSITION_GRAD,
+  DIMR_OP_EMBEDDING_GRAD,
+  DIMR_OP_TIME_PARAM_GRAD,
+  DIMR_OP_RMS_NORM_GRAD,
+  DIMR_OP_RMS_NORM_SCALE_GRAD,
+  DIMR_OP_LAYER_NORM_GRAD,
+  DIMR_OP_LAYER_NORM_WEIGHT_GRAD,
+  DIMR_OP_ATTENTION_GRAD,
+  DIMR_OP_GEGLU_GRAD,
+  DIMR_OP_DEPTHWISE_INPUT_GRAD,
+  DIMR_OP_DEPTHWISE_WEIGHT_GRAD,
+  DIMR_OP_PIXEL_UNSHUFFLE,
+  DIMR_OP_CONV_TO_IMAGE_INPUT_GRAD,
+  DIMR_OP_MEAN_SQUARE,
+  DIMR_OP_MEAN_SQUARE_GRAD,
 } DimrOp;
 
-#define DIMR_N_OPS (DIMR_OP_CONV2D + 1)
+#define DIMR_N_OPS (DIMR_OP_MEAN_SQUARE_GRAD + 1)
+#define DIMR_OP_FIRST_GRADIENT DIMR_OP_LINEAR_INPUT_GRAD
 
 typedef guint32 DimrNodeId;
 
@@ -117,12 +174,13 @@ typedef struct
 /* What an op needs beside its inputs; a field is zero where the op does not use it. */
 typedef struct
 {
-  guint      n_heads;    /* ATTENTION */
-  guint      factor;     /* AVERAGE_POOL, PIXEL_SHUFFLE, REPEAT, UPSAMPLE_NEAREST; CONV2D: 2, or 0 for none */
-  guint      width;      /* ADD_POSITION: columns of the table's grid */
-  guint      start;      /* SLICE_TOKENS, SLICE_CHANNELS */
-  guint      length;     /* SLICE_TOKENS, SLICE_CHANNELS, TIMESTEP_EMBEDDING */
-  double     eps;        /* RMS_NORM, LAYER_NORM, GROUP_NORM, CONV2D with a norm */
+  guint      n_heads;    /* ATTENTION and its gradient */
+  guint      factor;     /* AVERAGE_POOL, PIXEL_SHUFFLE and their inverses, PATCHES, REPEAT, UPSAMPLE_NEAREST; the kernel
+                          * size of WINDOWS and DEPTHWISE_WEIGHT_GRAD; CONV2D: 2, or 0 for none */
+  guint      width;      /* ADD_POSITION and its gradient: columns of the table's grid */
+  guint      start;      /* SLICE_TOKENS, SLICE_CHANNELS, PAD_TOKENS, LINEAR_INPUT_GRAD */
+  guint      length;     /* the same, TIMESTEP_EMBEDDING; rows of a sum over rows */
+  double     eps;        /* RMS_NORM, LAYER_NORM and their gradients, GROUP_NORM, CONV2D with a norm */
   guint      n_groups;   /* GROUP_STATS */
   DimrRegion region;     /* GROUP_STATS */
   gboolean   silu;       /* GROUP_NORM, CONV2D with a norm */

@@ -2,7 +2,8 @@
 #include "core/library/dimr-entry.h"
 
 #include "core/library/dimr-entry-private.h"
-#include "core/library/dimr-hash.h"
+#include "core/base/dimr-hash.h"
+#include "core/model/dimr-autoencoder.h"
 #include "core/model/dimr-cost.h"
 #include "core/model/dimr-model.h"
 
@@ -29,6 +30,7 @@ struct _DimrEntry
   guint64 n_parameters;
   guint64 n_macs;
   guint64 n_bytes;
+  guint latent_channels; /* of what an autoencoder reads, or a model of latents makes; 0: pictures */
   gboolean changed;
 
   char *hash;
@@ -205,6 +207,19 @@ read_model (DimrEntry *self,
   self->n_parameters = dimr_model_get_n_parameters (model);
   cost = dimr_cost_new (self->config, NULL);
   self->n_macs = cost != NULL ? cost->total.macs : 0;
+  self->latent_channels = self->config->channels > 3 ? self->config->channels : 0;
+}
+
+static void
+read_autoencoder (DimrEntry       *self,
+                  DimrAutoencoder *autoencoder)
+{
+  self->kind = DIMR_ENTRY_AUTOENCODER;
+  self->title = g_path_get_basename (self->path);
+  self->summary = g_strdup (dimr_autoencoder_get_summary (autoencoder));
+  self->weights_path = g_strdup (dimr_autoencoder_get_path (autoencoder));
+  self->n_parameters = dimr_autoencoder_get_n_parameters (autoencoder);
+  self->latent_channels = dimr_autoencoder_peek_config (autoencoder)->latent_channels;
 }
 
 static void
@@ -223,6 +238,7 @@ dimr_entry_new (const char   *path,
 {
   g_autoptr (DimrEntry) self = NULL;
   g_autoptr (DimrModel) model = NULL;
+  g_autoptr (DimrAutoencoder) autoencoder = NULL;
   g_autoptr (GError) error = NULL;
 
   g_return_val_if_fail (path != NULL, NULL);
@@ -235,6 +251,10 @@ dimr_entry_new (const char   *path,
   else if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
     return NULL;
   else
+    autoencoder = dimr_autoencoder_load (self->path, cancellable, NULL);
+  if (autoencoder != NULL)
+    read_autoencoder (self, autoencoder);
+  else if (model == NULL)
     read_other (self, error);
   read_surroundings (self);
   return g_steal_pointer (&self);
@@ -348,7 +368,14 @@ gboolean
 dimr_entry_is_latent (DimrEntry *self)
 {
   g_return_val_if_fail (DIMR_IS_ENTRY (self), FALSE);
-  return self->config != NULL && self->config->channels == 4;
+  return self->kind == DIMR_ENTRY_MODEL && self->latent_channels > 0;
+}
+
+guint
+dimr_entry_get_latent_channels (DimrEntry *self)
+{
+  g_return_val_if_fail (DIMR_IS_ENTRY (self), 0);
+  return self->latent_channels;
 }
 
 const DimrConfig *

@@ -52,6 +52,8 @@ guint64           dimr_entry_get_n_macs        (DimrEntry        *self);
 guint64           dimr_entry_get_n_bytes       (DimrEntry        *self);
 /* TRUE for a model of latents, which needs an autoencoder for pictures. */
 gboolean          dimr_entry_is_latent         (DimrEntry        *self);
+/* Of the latents that a model makes or an autoencoder reads; 0 for models of pictures. */
+guint             dimr_entry_get_latent_channels (DimrEntry      *self);
 /* NULL where it is no model. */
 const DimrConfig *dimr_entry_peek_config       (DimrEntry        *self);
 

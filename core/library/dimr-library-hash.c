@@ -8,7 +8,7 @@
 #include "core/library/dimr-library.h"
 
 #include "core/library/dimr-entry-private.h"
-#include "core/library/dimr-hash.h"
+#include "core/base/dimr-hash.h"
 
 /* News of one entry on its way to the main context. */
 typedef struct

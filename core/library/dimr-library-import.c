@@ -8,7 +8,7 @@
 #include "core/library/dimr-library.h"
 
 #include "core/base/dimr-error.h"
-#include "core/library/dimr-hash.h"
+#include "core/base/dimr-hash.h"
 
 #include <errno.h>
 #include <fcntl.h>

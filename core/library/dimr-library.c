@@ -2,7 +2,7 @@
 #include "core/library/dimr-library.h"
 
 #include "core/library/dimr-entry-private.h"
-#include "core/library/dimr-hash.h"
+#include "core/base/dimr-hash.h"
 #include "core/library/dimr-library-scan.h"
 
 #include <string.h>
@@ -258,7 +258,8 @@ dimr_library_find_autoencoder (DimrLibrary *self,
       DimrEntry *entry = g_ptr_array_index (self->entries, i);
       guint rank;
 
-      if (dimr_entry_get_kind (entry) != DIMR_ENTRY_AUTOENCODER)
+      if (dimr_entry_get_kind (entry) != DIMR_ENTRY_AUTOENCODER ||
+          dimr_entry_get_latent_channels (entry) != dimr_entry_get_latent_channels (model))
         continue;
       rank = rank_nearness (entry, model);
       if (best == NULL || rank > best_rank)

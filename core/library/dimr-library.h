@@ -45,7 +45,7 @@ gboolean     dimr_library_hash_finish       (DimrLibrary          *self,
 /* The listed entry of that path; NULL where there is none (transfer none). */
 DimrEntry   *dimr_library_find              (DimrLibrary          *self,
                                              const char           *path);
-/* An autoencoder for @model: one in its folder or beside it first, then any that is listed (transfer none, nullable). */
+/* An autoencoder for the latents of @model: one in its folder or beside it first, then any that is listed (transfer none, nullable). */
 DimrEntry   *dimr_library_find_autoencoder  (DimrLibrary          *self,
                                              DimrEntry            *model);
 

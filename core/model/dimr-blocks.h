@@ -17,7 +17,7 @@ typedef struct
 {
   DimrGraph        *graph;
   const DimrConfig *config;
-  DimrNodeId        log_snr; /* [T] */
+  DimrNodeId        log_snr; /* [T]; of DiMR */
 } DimrBuilder;
 
 /* x concat(x0, …) Wᵀ [+ b] with W [n_out, K] under "@prefix.weight" and "@prefix.bias". */

@@ -1,7 +1,8 @@
-/* dimr-config.h — the architecture of a DiMR: read from `config.json`, or told by tensor shapes
+/* dimr-config.h — what a network is made of: read from `config.json`, or told by tensor shapes
  *
  * Field names are those of the released configuration files. Values are checked here once, so
- * that the network builder can trust them.
+ * that the network builders can trust them. What differs between DiMR, U-ViT and DiT is behind
+ * the architecture (dimr-architecture.h).
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -16,6 +17,8 @@
 G_BEGIN_DECLS
 
 #define DIMR_MAX_BRANCHES 8
+
+typedef struct _DimrArchitecture DimrArchitecture;
 
 typedef enum
 {
@@ -46,19 +49,40 @@ typedef struct
   guint         kernel_size;          /* of the depthwise convolution */
 } DimrStageConfig;
 
+/* U-ViT and DiT: one Transformer over the patches. */
 typedef struct
 {
+  guint    patch_size;
+  guint    dim;             /* D */
+  guint    hidden_dim;      /* of the MLP */
+  guint    num_heads;       /* NH */
+  guint    depth;           /* blocks; U-ViT: d gives 2·(d/2) + 1 */
+  gboolean qkv_bias;
+  gboolean mlp_time_embed;  /* U-ViT: the time goes through an MLP before it becomes a token */
+  gboolean conv;            /* U-ViT: a 3 × 3 convolution after the patches are put together */
+  gboolean skip;            /* U-ViT: long skips */
+  gboolean learn_sigma;     /* DiT: 2·C channels, the second half for the variance */
+} DimrVitConfig;
+
+typedef struct
+{
+  const DimrArchitecture *architecture;
   guint             channels;         /* C */
   guint             image_size;       /* of x: pixels, or latent pixels */
-  guint             num_classes;      /* K + 1 rows with the null class last; 0: unconditional */
+  guint             num_classes;      /* rows of the class table; 0: unconditional */
+  gboolean          has_null_class;   /* the last row is the null class of classifier-free guidance */
+
+  /* DiMR */
   DimrNormType      norm_type;
   guint             n_stages;
   DimrStageConfig   stages[DIMR_MAX_BRANCHES];
   float             loss_coeffs[DIMR_MAX_BRANCHES];
+  /* U-ViT, DiT */
+  DimrVitConfig     vit;
 
   /* How it is to be sampled; filled with the released models' values where the file is silent. */
   DimrScheduleKind  schedule;
-  double            beta_0;           /* LINEAR: beta(0), beta(1); DISCRETE: first and last beta */
+  double            beta_0;           /* LINEAR: beta(0), beta(1); DISCRETE, DDPM: first and last beta */
   double            beta_1;
   DimrTimeCondition time_condition;
   gboolean          normalize_input;  /* feed x / std(x) per sample (the 512 px option; off as released) */
@@ -69,6 +93,16 @@ typedef struct
   guint             n_trained_classes;
   char             *title;            /* NULL: not said */
 } DimrConfig;
+
+/* A branch in numbers; networks without branches have one. */
+typedef struct
+{
+  const char *block;    /* "Transformer", "ConvNeXt" */
+  guint       n_blocks;
+  guint       width;    /* D */
+  guint       side;     /* of its map at the configuration's image size */
+  guint       n_heads;  /* 0 where it has no attention */
+} DimrBranchInfo;
 
 /* DIMR_ERROR_FORMAT (no JSON, wrong type) or DIMR_ERROR_MODEL (another architecture, a value out of range)
  * with the member's name in the sentence. @display_name: what messages call the file. */
@@ -82,13 +116,21 @@ DimrConfig *dimr_config_load       (const char       *path,
  * the file is instead, as far as its tensors tell. */
 DimrConfig *dimr_config_recognise  (DimrWeights      *weights,
                                     GError          **error);
-/* A model of the paper's Table 4 by name: "DiMR-M/3R", "DiMR-L/3R", "DiMR-XL/2R", "DiMR-XL/3R",
- * "DiMR-G/2R"; NULL where there is no such name. */
+/* A published model by name: "DiMR-XL/2R", "U-ViT-H/2", "DiT-XL/2", …; NULL where there is no such name. */
 DimrConfig *dimr_config_new_for_variant (const char  *name);
 /* NULL-terminated, static. */
 const char * const *dimr_config_list_variants (void);
 DimrConfig *dimr_config_copy       (const DimrConfig *self);
 void        dimr_config_free       (DimrConfig       *self);
+/* Classes a picture can be asked of: without the null class; 0 for unconditional models. */
+guint       dimr_config_get_n_classes (const DimrConfig *self);
+
+/* "DiMR", "U-ViT", "DiT" (static) */
+const char *dimr_config_get_architecture_name (const DimrConfig *self);
+guint       dimr_config_get_n_branches (const DimrConfig *self);
+void        dimr_config_get_branch (const DimrConfig *self,
+                                    guint             branch,
+                                    DimrBranchInfo   *info);
 
 /* Blocks of a stage: 2·(num_blocks/2) + 1. */
 guint       dimr_stage_config_get_n_blocks (const DimrStageConfig *self);

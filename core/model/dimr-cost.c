@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-/* Which part a parameter belongs to: the first fragment that its name contains. */
+/* Which part a parameter belongs to: the first fragment that its name contains. DiMR, then U-ViT and DiT. */
 static const struct
 {
   const char *fragment;
@@ -24,18 +24,34 @@ static const struct
   { ".block1.1.", DIMR_PART_DEPTHWISE },
   { ".block1.", DIMR_PART_ATTENTION_LINEAR },
   { ".block2.", DIMR_PART_MLP },
+
+  { "adaLN_modulation.", DIMR_PART_CONDITION },
+  { "time_embed.", DIMR_PART_CONDITION },
+  { "t_embedder.", DIMR_PART_CONDITION },
+  { "pos_embed", DIMR_PART_EMBEDDING },
+  { "label_emb.", DIMR_PART_EMBEDDING },
+  { "y_embedder.", DIMR_PART_EMBEDDING },
+  { ".attn.", DIMR_PART_ATTENTION_LINEAR },
+  { ".mlp.", DIMR_PART_MLP },
+  { ".skip_linear.", DIMR_PART_SKIP },
+  { "patch_embed.", DIMR_PART_INPUT_OUTPUT },
+  { "x_embedder.", DIMR_PART_INPUT_OUTPUT },
+  { "decoder_pred.", DIMR_PART_INPUT_OUTPUT },
+  { "final_layer.", DIMR_PART_INPUT_OUTPUT },
+  { "norm", DIMR_PART_NORM },
 };
 
 static const char * const labels[DIMR_N_PARTS] = {
   [DIMR_PART_ATTENTION_LINEAR] = "attention linears",
   [DIMR_PART_ATTENTION_PRODUCT] = "attention products",
-  [DIMR_PART_MLP] = "gated MLP",
+  [DIMR_PART_MLP] = "MLP",
   [DIMR_PART_SKIP] = "skip linears",
   [DIMR_PART_UPSAMPLE] = "upsample linear",
   [DIMR_PART_DEPTHWISE] = "depthwise convolutions",
   [DIMR_PART_INPUT_OUTPUT] = "patches and predictions",
   [DIMR_PART_EMBEDDING] = "positions and classes",
   [DIMR_PART_NORM] = "norms",
+  [DIMR_PART_CONDITION] = "conditioning",
 };
 
 const char *
@@ -54,15 +70,16 @@ part_of_name (const char *name)
   g_assert_not_reached ();
 }
 
-/* "stages.12.…" → 12 */
+/* "stages.12.…" → 12; networks without branches have one. */
 static guint
 branch_of_name (const char *name)
 {
-  g_assert (g_str_has_prefix (name, "stages."));
+  if (!g_str_has_prefix (name, "stages."))
+    return 0;
   return (guint) g_ascii_strtoull (name + strlen ("stages."), NULL, 10);
 }
 
-/* The name that says where a computing node belongs: its weight's, or for attention its own. */
+/* The name that says where a computing node belongs: its weight's, or else its own. */
 static const char *
 deciding_name (const DimrGraph *graph,
                const DimrNode  *node)
@@ -102,7 +119,7 @@ dimr_cost_new (const DimrConfig  *config,
     return NULL;
 
   self = g_new0 (DimrCost, 1);
-  self->n_branches = config->n_stages;
+  self->n_branches = dimr_config_get_n_branches (config);
   for (guint id = 0; id < dimr_graph_get_n_nodes (graph); id++)
     {
       const DimrNode *node = dimr_graph_peek_node (graph, id);

@@ -23,9 +23,10 @@ typedef enum
   DIMR_PART_INPUT_OUTPUT,      /* patches and predictions */
   DIMR_PART_EMBEDDING,         /* positions and classes */
   DIMR_PART_NORM,              /* time-dependent and constant norm parameters */
+  DIMR_PART_CONDITION,         /* MLPs of the time, and what makes shifts, scales and gates of time and class */
 } DimrPart;
 
-#define DIMR_N_PARTS (DIMR_PART_NORM + 1)
+#define DIMR_N_PARTS (DIMR_PART_CONDITION + 1)
 
 /* "attention linears", … (static, English) */
 const char *dimr_part_get_label (DimrPart part);

@@ -2,12 +2,12 @@
 #include "core/model/dimr-model.h"
 
 #include "core/base/dimr-error.h"
+#include "core/base/dimr-hash.h"
 #include "core/model/dimr-cost.h"
 #include "core/model/dimr-network.h"
 
 #include <glib/gstdio.h>
 
-#define HASH_CHUNK (1 << 20)
 #define MAX_CARD_BYTES (1 << 20)
 
 struct _DimrModel
@@ -30,7 +30,7 @@ struct _DimrModel
   GCond hash_cond;
   char *hash;         /* under hash_lock */
   gboolean hash_done; /* under hash_lock */
-  int hash_cancelled; /* atomic */
+  GCancellable *hash_cancellable;
 };
 
 G_DEFINE_FINAL_TYPE (DimrModel, dimr_model, G_TYPE_OBJECT)
@@ -42,11 +42,12 @@ dimr_model_finalize (GObject *object)
 
   if (self->hash_thread != NULL)
     {
-      g_atomic_int_set (&self->hash_cancelled, TRUE);
+      g_cancellable_cancel (self->hash_cancellable);
       g_thread_join (self->hash_thread);
     }
   g_mutex_clear (&self->hash_lock);
   g_cond_clear (&self->hash_cond);
+  g_clear_object (&self->hash_cancellable);
   g_clear_pointer (&self->config, dimr_config_free);
   g_clear_pointer (&self->weights, dimr_weights_unref);
   g_clear_pointer (&self->schedule, dimr_schedule_unref);
@@ -70,34 +71,15 @@ dimr_model_init (DimrModel *self)
 {
   g_mutex_init (&self->hash_lock);
   g_cond_init (&self->hash_cond);
-}
-
-static char *
-hash_file (DimrModel *self)
-{
-  g_autoptr (GChecksum) checksum = g_checksum_new (G_CHECKSUM_SHA256);
-  g_autofree guint8 *chunk = g_malloc (HASH_CHUNK);
-  g_autoptr (GFile) file = g_file_new_for_path (self->weights_path);
-  g_autoptr (GFileInputStream) stream = g_file_read (file, NULL, NULL);
-
-  while (stream != NULL && !g_atomic_int_get (&self->hash_cancelled))
-    {
-      gssize n = g_input_stream_read (G_INPUT_STREAM (stream), chunk, HASH_CHUNK, NULL, NULL);
-
-      if (n < 0)
-        break;
-      if (n == 0)
-        return g_strdup (g_checksum_get_string (checksum));
-      g_checksum_update (checksum, chunk, n);
-    }
-  return NULL;
+  self->hash_cancellable = g_cancellable_new ();
 }
 
 static gpointer
 hash_thread (gpointer data)
 {
   DimrModel *self = data;
-  g_autofree char *hash = hash_file (self);
+  /* A file that cannot be read has no hash; what matters of that is told elsewhere. */
+  g_autofree char *hash = dimr_hash_file (self->weights_path, NULL, NULL, self->hash_cancellable, NULL);
 
   g_mutex_lock (&self->hash_lock);
   self->hash = g_steal_pointer (&hash);
@@ -183,6 +165,7 @@ make_schedule (const DimrConfig *config)
     case DIMR_SCHEDULE_DISCRETE: return dimr_schedule_new_discrete (config->beta_0, config->beta_1, 1000);
     case DIMR_SCHEDULE_LINEAR: return dimr_schedule_new_linear (config->beta_0, config->beta_1);
     case DIMR_SCHEDULE_COSINE: return dimr_schedule_new_cosine ();
+    case DIMR_SCHEDULE_DDPM: return dimr_schedule_new_ddpm (config->beta_0, config->beta_1, 1000);
     default: g_assert_not_reached ();
     }
 }
@@ -192,10 +175,12 @@ make_summary (const DimrConfig *config,
               guint64           n_parameters)
 {
   double millions = (double) n_parameters / 1e6;
+  g_autofree char *branches = NULL;
 
-  return g_strdup_printf ("DiMR, %u %s, %.*f M parameters, %u×%u", config->n_stages,
-                          config->n_stages == 1 ? "branch" : "branches", millions < 100 ? 1 : 0, millions,
-                          config->image_size, config->image_size);
+  if (config->n_stages > 0)
+    branches = g_strdup_printf (", %u %s", config->n_stages, config->n_stages == 1 ? "branch" : "branches");
+  return g_strdup_printf ("%s%s, %.*f M parameters, %u×%u", dimr_config_get_architecture_name (config), branches != NULL ? branches : "",
+                          millions < 100 ? 1 : 0, millions, config->image_size, config->image_size);
 }
 
 /* `config.json` beside the weights, or what their tensors tell. */
@@ -260,7 +245,6 @@ dimr_model_load (const char    *path,
   self->summary = make_summary (self->config, self->n_parameters);
   self->card = read_card (folder);
   self->schedule = make_schedule (self->config);
-  self->hash_thread = g_thread_new ("dimr-hash", hash_thread, self);
   return g_steal_pointer (&self);
 }
 
@@ -311,6 +295,14 @@ dimr_model_get_path (DimrModel *self)
   return self->path;
 }
 
+/* Under hash_lock. Only with the first question, since many models are looked at that nobody runs. */
+static void
+start_hashing (DimrModel *self)
+{
+  if (!self->hash_done && self->hash_thread == NULL)
+    self->hash_thread = g_thread_new ("dimr-hash", hash_thread, self);
+}
+
 const char *
 dimr_model_get_hash (DimrModel *self)
 {
@@ -318,6 +310,7 @@ dimr_model_get_hash (DimrModel *self)
 
   g_return_val_if_fail (DIMR_IS_MODEL (self), NULL);
   g_mutex_lock (&self->hash_lock);
+  start_hashing (self);
   hash = self->hash;
   g_mutex_unlock (&self->hash_lock);
   return hash;
@@ -328,6 +321,7 @@ dimr_model_wait_for_hash (DimrModel *self)
 {
   g_return_val_if_fail (DIMR_IS_MODEL (self), NULL);
   g_mutex_lock (&self->hash_lock);
+  start_hashing (self);
   while (!self->hash_done)
     g_cond_wait (&self->hash_cond, &self->hash_lock);
   g_mutex_unlock (&self->hash_lock);

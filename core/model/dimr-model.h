@@ -33,7 +33,8 @@ const char       *dimr_model_get_name             (DimrModel     *self);
 const char       *dimr_model_get_summary          (DimrModel     *self);
 /* The folder or file that was loaded; NULL where there is none (transfer none). */
 const char       *dimr_model_get_path             (DimrModel     *self);
-/* SHA-256 of the weights file in hex; NULL while a thread is still reading the file, or where it failed (transfer none). */
+/* SHA-256 of the weights file in hex; NULL while a thread that the first call starts is still reading the
+ * file, or where it failed (transfer none). */
 const char       *dimr_model_get_hash             (DimrModel     *self);
 /* The same, after waiting for it: for worker threads. */
 const char       *dimr_model_wait_for_hash        (DimrModel     *self);

@@ -2,276 +2,11 @@
 #include "core/model/dimr-network.h"
 
 #include "core/base/dimr-error.h"
-#include "core/model/dimr-blocks.h"
-
-#define NO_ATTRS ((DimrAttrs){ 0 })
-
-/* What a branch hands to the next one: its input and every block's output, without class token,
- * each [B, H, W, D]; the next branch reads them as one tensor of Σ D channels. */
-typedef struct
-{
-  GArray *features; /* DimrNodeId */
-  guint max_height;
-  gint64 height;
-  gint64 width;
-} Collected;
-
-static const DimrShape *
-shape_of (DimrBuilder *self,
-          DimrNodeId   node)
-{
-  return &dimr_graph_peek_node (self->graph, node)->shape;
-}
-
-/* The parameter "stages.@stage.@name". */
-static DimrNodeId
-add_weight (DimrBuilder *self,
-            DimrShape    shape,
-            guint        stage,
-            const char  *name)
-{
-  g_autofree char *full = g_strdup_printf ("stages.%u.%s", stage, name);
-
-  return dimr_graph_add_param (self->graph, full, shape);
-}
-
-/* Steps 1 and 2: patches of the noisy picture, and where each lies. */
-static DimrNodeId
-build_input_layer (DimrBuilder           *self,
-                   const DimrStageConfig *stage,
-                   guint                  s,
-                   DimrNodeId             x)
-{
-  gint64 d = stage->dim, k = stage->input_feature_ratio, c = self->config->channels;
-  gint64 rows = (gint64) stage->max_height * stage->max_width;
-
-  if (stage->image_input_ratio > 1)
-    x = dimr_graph_add_op (self->graph, DIMR_OP_AVERAGE_POOL, ((DimrAttrs){ .factor = stage->image_input_ratio }), x);
-  x = dimr_graph_add_op (self->graph, DIMR_OP_PATCHIFY, NO_ATTRS, x,
-                         add_weight (self, DIMR_SHAPE (d, c, k, k), s, "input_layer.1.weight"),
-                         add_weight (self, DIMR_SHAPE (d), s, "input_layer.1.bias"));
-  x = dimr_graph_add_op (self->graph, DIMR_OP_ADD_POSITION, ((DimrAttrs){ .width = stage->max_width }), x,
-                         add_weight (self, DIMR_SHAPE (rows, d),
-                                     s, "input_layer.3.position_embeddings.weight"));
-  if (x != DIMR_NODE_NONE)
-    dimr_graph_set_name (self->graph, x, "stages.%u.input_layer", s);
-  return x;
-}
-
-/* Step 3, first half: what the lower branch saw, brought to this branch's resolution. */
-static DimrNodeId
-build_upsample (DimrBuilder           *self,
-                const DimrStageConfig *stage,
-                guint                  s,
-                const Collected       *low)
-{
-  g_autofree char *norm0 = g_strdup_printf ("stages.%u.upsample.0", s);
-  g_autofree char *kernel = g_strdup_printf ("stages.%u.upsample.1.kernel", s);
-  guint ratio = stage->max_height / low->max_height;
-  DimrNodeId y;
-
-  y = dimr_build_layer_norm (self, norm0, &g_array_index (low->features, DimrNodeId, 0), low->features->len);
-  dimr_graph_set_name (self->graph, y, "%s", norm0);
-  y = dimr_build_linear (self, kernel, &y, 1, ratio * ratio * stage->dim, TRUE);
-  y = dimr_graph_add_op (self->graph, DIMR_OP_PIXEL_SHUFFLE, ((DimrAttrs){ .factor = ratio }), y);
-  dimr_graph_set_name (self->graph, y, "stages.%u.upsample.1", s);
-  return y;
-}
-
-/* Second half: normed and added. */
-static DimrNodeId
-build_join (DimrBuilder *self,
-            guint        s,
-            DimrNodeId   x,
-            DimrNodeId   low)
-{
-  g_autofree char *norm2 = g_strdup_printf ("stages.%u.upsample.2", s);
-  DimrNodeId y = dimr_build_layer_norm (self, norm2, &low, 1);
-
-  dimr_graph_set_name (self->graph, y, "%s", norm2);
-  return dimr_graph_add_op (self->graph, DIMR_OP_ADD, NO_ATTRS, x, y);
-}
-
-/* Step 4: tokens, the class in front. */
-static DimrNodeId
-build_tokens (DimrBuilder           *self,
-              const DimrStageConfig *stage,
-              guint                  s,
-              DimrNodeId             x,
-              DimrNodeId             y)
-{
-  const DimrShape map = *shape_of (self, x);
-  DimrNodeId table, token;
-
-  x = dimr_graph_add_reshape (self->graph, x, DIMR_SHAPE (map.dims[0], map.dims[1] * map.dims[2], map.dims[3]));
-  if (y == DIMR_NODE_NONE)
-    return x;
-  table = add_weight (self, DIMR_SHAPE (self->config->num_classes, stage->dim), s, "class_embeds.weight");
-  token = dimr_graph_add_op (self->graph, DIMR_OP_EMBEDDING, NO_ATTRS, table, y);
-  return dimr_graph_add_op (self->graph, DIMR_OP_PREPEND_TOKEN, NO_ATTRS, x, token);
-}
-
-/* The features of one block as a map [B, H, W, D], for the head and the next branch. */
-static DimrNodeId
-as_map (DimrBuilder *self,
-        DimrNodeId   x,
-        DimrShape    map)
-{
-  const DimrShape *shape = shape_of (self, x);
-  gint64 n = map.dims[1] * map.dims[2];
-
-  if (shape->n_dims == 4)
-    return x;
-  if (shape->dims[1] == n + 1)
-    x = dimr_graph_add_op (self->graph, DIMR_OP_SLICE_TOKENS, ((DimrAttrs){ .start = 1, .length = (guint) n }), x);
-  return dimr_graph_add_reshape (self->graph, x, map);
-}
-
-static DimrNodeId
-build_block (DimrBuilder           *self,
-             const DimrStageConfig *stage,
-             guint                  s,
-             guint                  j,
-             DimrNodeId             x)
-{
-  g_autofree char *block1 = g_strdup_printf ("stages.%u.blocks.%u.block1", s, j);
-  g_autofree char *block2 = g_strdup_printf ("stages.%u.blocks.%u.block2", s, j);
-
-  x = stage->block_type == DIMR_BLOCK_TRANSFORMER
-        ? dimr_build_attention (self, block1, x, stage->num_attention_heads)
-        : dimr_build_depthwise (self, block1, x, stage->kernel_size);
-  x = dimr_build_mlp (self, block2, x, stage->hidden_dim);
-  dimr_graph_set_name (self->graph, x, "stages.%u.blocks.%u.out", s, j);
-  return x;
-}
-
-/* Step 5: in blocks, a middle one, out blocks; each out block first takes in the output of its
- * partner among the in blocks, last in first out. Fills @collected; returns the last map. */
-static DimrNodeId
-build_blocks (DimrBuilder           *self,
-              const DimrStageConfig *stage,
-              guint                  s,
-              DimrNodeId             x,
-              DimrShape              map,
-              Collected             *collected)
-{
-  guint n = dimr_stage_config_get_n_blocks (stage), half = n / 2;
-  g_autoptr (GArray) skips = g_array_new (FALSE, FALSE, sizeof (DimrNodeId));
-  DimrNodeId feature;
-
-  x = dimr_graph_add_reshape (self->graph, x, *shape_of (self, x));
-  dimr_graph_set_name (self->graph, x, "stages.%u.blocks.0.in", s);
-  feature = as_map (self, x, map);
-  g_array_append_val (collected->features, feature);
-
-  for (guint j = 0; j < n; j++)
-    {
-      if (j > half)
-        {
-          g_autofree char *name = g_strdup_printf ("stages.%u.skip_denses.%u", s, j - half - 1);
-          DimrNodeId pair[2] = { x, g_array_index (skips, DimrNodeId, skips->len - 1) };
-
-          g_array_set_size (skips, skips->len - 1);
-          x = dimr_build_linear (self, name, pair, 2, stage->dim, TRUE);
-          dimr_graph_set_name (self->graph, x, "%s", name);
-        }
-      x = build_block (self, stage, s, j, x);
-      feature = as_map (self, x, map);
-      g_array_append_val (collected->features, feature);
-      if (j < half)
-        g_array_append_val (skips, x);
-    }
-  return feature;
-}
-
-/* Step 6: the branch's own noise prediction. */
-static void
-build_head (DimrBuilder           *self,
-            const DimrStageConfig *stage,
-            guint                  s,
-            DimrNodeId             x)
-{
-  g_autofree char *norm = g_strdup_printf ("stages.%u.output_layer.0", s);
-  gint64 c = self->config->channels, d = stage->dim, k = stage->final_kernel_size;
-
-  x = dimr_build_layer_norm (self, norm, &x, 1);
-  dimr_graph_set_name (self->graph, x, "%s", norm);
-  x = dimr_graph_add_op (self->graph, DIMR_OP_CONV_TO_IMAGE, NO_ATTRS, x,
-                         add_weight (self, DIMR_SHAPE (c, d, k, k), s, "output_layer.2.weight"),
-                         add_weight (self, DIMR_SHAPE (c), s, "output_layer.2.bias"));
-  dimr_graph_set_name (self->graph, x, "out%u", s);
-}
-
-/* FALSE where a picture of @height × @width cannot go through @stage. */
-static gboolean
-check_size (const DimrStageConfig  *stage,
-            const Collected        *low,
-            guint                   s,
-            guint                   height,
-            guint                   width,
-            GError                **error)
-{
-  guint scale = stage->image_input_ratio * stage->input_feature_ratio;
-  guint h = height / scale, w = width / scale;
-  const char *reason = NULL;
-
-  if (height % scale != 0 || width % scale != 0 || h == 0 || w == 0)
-    reason = "is not a multiple of the patch size";
-  else if (h > stage->max_height || w > stage->max_width)
-    reason = "is larger than the position table";
-  else if (low->features->len > 0 &&
-           (h != low->height * (stage->max_height / low->max_height) ||
-            w != low->width * (stage->max_height / low->max_height)))
-    reason = "does not match the branch below";
-  if (reason == NULL)
-    return TRUE;
-  g_set_error (error, DIMR_ERROR, DIMR_ERROR_SHAPE, "An input of %u × %u %s in branch %u", height, width, reason, s + 1);
-  return FALSE;
-}
-
-/* Branches from @first on; where that is not the lowest, "low" stands for what is below it. */
-static gboolean
-build_stages (DimrBuilder  *self,
-              guint         first,
-              DimrNodeId    x,
-              DimrNodeId    y,
-              guint         height,
-              guint         width,
-              GError      **error)
-{
-  g_autoptr (GArray) features = g_array_new (FALSE, FALSE, sizeof (DimrNodeId));
-  Collected low = { features, 0, 0, 0 };
-
-  for (guint s = first; s < self->config->n_stages; s++)
-    {
-      const DimrStageConfig *stage = &self->config->stages[s];
-      DimrNodeId h;
-      DimrShape map;
-
-      if (!check_size (stage, &low, s, height, width, error))
-        return FALSE;
-      h = build_input_layer (self, stage, s, x);
-      if (h == DIMR_NODE_NONE)
-        return TRUE; /* the graph remembers why */
-      map = *shape_of (self, h);
-      if (s > 0)
-        h = build_join (self, s, h, s > first ? build_upsample (self, stage, s, &low)
-                                              : dimr_graph_add_input (self->graph, "low", DIMR_DTYPE_F32, map));
-      if (stage->block_type == DIMR_BLOCK_TRANSFORMER)
-        h = build_tokens (self, stage, s, h, y);
-      g_array_set_size (features, 0);
-      h = build_blocks (self, stage, s, h, map, &low);
-      low.max_height = stage->max_height;
-      low.height = map.dims[1];
-      low.width = map.dims[2];
-      build_head (self, stage, s, h);
-    }
-  return TRUE;
-}
+#include "core/model/dimr-architecture.h"
 
 static DimrGraph *
 build (const DimrConfig  *config,
-       guint              first,
+       guint              first_branch,
        guint              batch,
        guint              times,
        guint              height,
@@ -279,16 +14,15 @@ build (const DimrConfig  *config,
        GError           **error)
 {
   g_autoptr (DimrGraph) graph = dimr_graph_new ();
-  DimrBuilder self = { graph, config, DIMR_NODE_NONE };
-  DimrNodeId x, y = DIMR_NODE_NONE;
+  DimrNetworkInputs inputs = { DIMR_NODE_NONE, DIMR_NODE_NONE, DIMR_NODE_NONE, first_branch };
 
-  x = dimr_graph_add_input (graph, "x", DIMR_DTYPE_F32, DIMR_SHAPE (batch, config->channels, height, width));
-  self.log_snr = dimr_graph_add_input (graph, "log_snr", DIMR_DTYPE_F32, DIMR_SHAPE (times));
+  inputs.x = dimr_graph_add_input (graph, "x", DIMR_DTYPE_F32, DIMR_SHAPE (batch, config->channels, height, width));
+  inputs.time = dimr_graph_add_input (graph, config->architecture->time_input, DIMR_DTYPE_F32, DIMR_SHAPE (times));
   if (config->num_classes > 0)
-    y = dimr_graph_add_input (graph, "y", DIMR_DTYPE_I32, DIMR_SHAPE (batch));
-  if (!build_stages (&self, first, x, y, height, width, error) || !dimr_graph_finish (graph, error))
+    inputs.y = dimr_graph_add_input (graph, "y", DIMR_DTYPE_I32, DIMR_SHAPE (batch));
+  if (inputs.x != DIMR_NODE_NONE && !config->architecture->build (graph, config, &inputs, error))
     return NULL;
-  return g_steal_pointer (&graph);
+  return dimr_graph_finish (graph, error) ? g_steal_pointer (&graph) : NULL;
 }
 
 DimrGraph *
@@ -315,8 +49,8 @@ dimr_network_build_last_branch (const DimrConfig  *config,
   g_return_val_if_fail (config != NULL && batch > 0, NULL);
   g_return_val_if_fail (times == 1 || times == batch, NULL);
 
-  if (config->n_stages > 1)
-    return build (config, config->n_stages - 1, batch, times, height, width, error);
+  if (dimr_config_get_n_branches (config) > 1)
+    return build (config, dimr_config_get_n_branches (config) - 1, batch, times, height, width, error);
   g_set_error_literal (error, DIMR_ERROR, DIMR_ERROR_UNSUPPORTED,
                        "This model has a single branch, so there are no lower branches to take from an earlier step");
   return NULL;
@@ -341,6 +75,24 @@ dimr_network_find_output (const DimrGraph *graph,
 
   g_snprintf (name, sizeof name, "out%u", branch);
   return dimr_graph_find (graph, name);
+}
+
+DimrNodeId
+dimr_network_find_noise (const DimrGraph  *graph,
+                         const DimrConfig *config)
+{
+  DimrNodeId eps;
+
+  g_return_val_if_fail (graph != NULL && config != NULL, DIMR_NODE_NONE);
+  eps = dimr_graph_find (graph, "eps");
+  return eps != DIMR_NODE_NONE ? eps : dimr_network_find_output (graph, dimr_config_get_n_branches (config) - 1);
+}
+
+const char *
+dimr_network_get_time_input (const DimrConfig *config)
+{
+  g_return_val_if_fail (config != NULL, NULL);
+  return config->architecture->time_input;
 }
 
 gboolean

@@ -1,14 +1,10 @@
-/* dimr-network.h — a DiMR configuration as a graph
+/* dimr-network.h — a configuration as a graph, whatever its architecture
  *
- * Inputs of the graph: "x" [B, C, H, W], "log_snr" [T], and for conditional models "y" [B] of I32
- * (num_classes − 1 is the null class). Outputs "out0", "out1", …: one noise prediction a branch,
- * [B, C, H/2^(R−r), W/2^(R−r)]; the sampler uses the last. Parameters carry the checkpoint's
- * names; every other node that a person may want to see carries the name of `spec` taps:
- * "stages.S.input_layer", "stages.S.blocks.J.out", "stages.S.blocks.J.block2.gated",
- * "td.stages.S.blocks.J.block1.norm.scale", …
- *
- * Source: Liu et al., "Alleviating Distortion in Image Generation via Multi-Resolution Diffusion
- * Models and Time-Dependent Layer Normalization", NeurIPS 2024, section 3.
+ * Inputs of the graph: "x" [B, C, H, W], the time [T] under the name that the architecture has for
+ * it ("log_snr" or "t"), and for conditional models "y" [B] of I32, whose last class may be the
+ * null class. Outputs "out0", "out1", …: one prediction a branch, for DiMR's branch r
+ * [B, C, H/2^(R−r), W/2^(R−r)]; the sampler uses the last. Parameters carry the checkpoint's names;
+ * every other node that a person may want to see carries the name of the reference data's taps.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -39,6 +35,12 @@ DimrGraph  *dimr_network_build_last_branch (const DimrConfig  *config,
 /* The i-th branch's prediction in a graph that dimr_network_build() made. */
 DimrNodeId  dimr_network_find_output  (const DimrGraph   *graph,
                                        guint              branch);
+/* What a sampler takes as the noise, [B, C, H, W]: the last branch's prediction without the channels
+ * that are no noise. */
+DimrNodeId  dimr_network_find_noise   (const DimrGraph   *graph,
+                                       const DimrConfig  *config);
+/* The name of the graph's time input: "log_snr" or "t" (static). */
+const char *dimr_network_get_time_input (const DimrConfig *config);
 /* What the last branch takes from the ones below it, "stages.S.upsample.1", before the norm; NONE where
  * there is none. */
 DimrNodeId  dimr_network_find_low     (const DimrGraph   *graph,

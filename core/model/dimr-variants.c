@@ -1,62 +1,19 @@
-/* dimr-variants.c — the paper's Table 4, and telling which of them a weights file is
+/* dimr-variants.c — published models by name, and telling which architecture a weights file is
  *
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "core/model/dimr-config.h"
+#include "core/model/dimr-architecture.h"
 
-#include "core/base/dimr-error.h"
-#include "core/model/dimr-config-private.h"
-#include "core/model/dimr-network.h"
-
-#include <math.h>
 #include <string.h>
 
-typedef struct
-{
-  const char *name;
-  guint channels;
-  guint image_size; /* of x: pixels or latent pixels */
-  guint n_stages;
-  guint blocks[3];
-  guint dims[3];
-  guint n_heads;
-} Variant;
-
-/* Layers, widths and heads: Tables 4 and 5. The lowest branch always works on 16 × 16 tokens. */
-static const Variant variants[] = {
-  { "DiMR-M/3R", 3, 64, 3, { 15, 8, 8 }, { 768, 384, 192 }, 12 },
-  { "DiMR-L/3R", 3, 64, 3, { 33, 17, 17 }, { 768, 384, 192 }, 12 },
-  { "DiMR-XL/2R", 4, 32, 2, { 39, 20 }, { 960, 480 }, 16 },
-  { "DiMR-XL/3R", 4, 64, 3, { 39, 20, 20 }, { 960, 480, 240 }, 16 },
-  { "DiMR-G/2R", 4, 32, 2, { 57, 29 }, { 1152, 576 }, 16 },
-};
-
 static DimrConfig *
-make (const Variant *variant)
+finish (const DimrArchitecture *architecture,
+        guint                   i)
 {
-  DimrConfig *config = dimr_config_new_for_released (variant->channels, variant->image_size, 1001);
+  DimrConfig *config = architecture->new_for_variant (i);
 
-  config->n_stages = variant->n_stages;
-  config->title = g_strdup (variant->name);
-  for (guint s = 0; s < variant->n_stages; s++)
-    {
-      guint ratio = 1u << (variant->n_stages - 1 - s);
-
-      config->loss_coeffs[s] = 1.f / (float) (ratio * ratio);
-      config->stages[s] = (DimrStageConfig){
-        .block_type = s == 0 ? DIMR_BLOCK_TRANSFORMER : DIMR_BLOCK_CONVNEXT,
-        .dim = variant->dims[s],
-        .hidden_dim = 2 * variant->dims[s],
-        .num_attention_heads = s == 0 ? variant->n_heads : 1,
-        .num_blocks = variant->blocks[s],
-        .max_height = variant->image_size / ratio,
-        .max_width = variant->image_size / ratio,
-        .image_input_ratio = 1,
-        .input_feature_ratio = ratio,
-        .final_kernel_size = 3,
-        .kernel_size = 7,
-      };
-    }
+  architecture->set_defaults (config);
+  config->title = g_strdup (architecture->variants[i]);
   return config;
 }
 
@@ -65,34 +22,51 @@ dimr_config_new_for_variant (const char *name)
 {
   g_return_val_if_fail (name != NULL, NULL);
 
-  for (guint i = 0; i < G_N_ELEMENTS (variants); i++)
-    if (g_ascii_strcasecmp (variants[i].name, name) == 0)
-      return make (&variants[i]);
+  for (const DimrArchitecture * const *row = dimr_architecture_list (); *row != NULL; row++)
+    for (guint i = 0; (*row)->variants[i] != NULL; i++)
+      if (g_ascii_strcasecmp ((*row)->variants[i], name) == 0)
+        return finish (*row, i);
   return NULL;
+}
+
+static gpointer
+list_variants (gpointer data)
+{
+  GPtrArray *names = g_ptr_array_new ();
+
+  for (const DimrArchitecture * const *row = dimr_architecture_list (); *row != NULL; row++)
+    for (guint i = 0; (*row)->variants[i] != NULL; i++)
+      g_ptr_array_add (names, (gpointer) (*row)->variants[i]);
+  g_ptr_array_add (names, NULL);
+  return g_ptr_array_free (names, FALSE);
 }
 
 const char * const *
 dimr_config_list_variants (void)
 {
-  static const char *names[G_N_ELEMENTS (variants) + 1];
+  static GOnce once = G_ONCE_INIT;
 
-  for (guint i = 0; i < G_N_ELEMENTS (variants); i++)
-    names[i] = variants[i].name;
-  return names;
+  return g_once (&once, list_variants, NULL);
 }
 
-/* Which families of models these tensor names belong to, for a sentence about a file that is no DiMR. */
+/* What else people have, and a tensor that tells it; names, or endings of names where they begin with a star. */
 static const struct
 {
   const char *tensor;
   const char *what;
-} families[] = {
-  { "x_embedder.proj.weight", "a DiT model" },
-  { "in_blocks.0.attn.qkv.weight", "a U-ViT model" },
-  { "decoder.conv_in.weight", "an autoencoder" },
-  { "first_stage_model.decoder.conv_in.weight", "a latent diffusion checkpoint with its autoencoder" },
+} foreign[] = {
   { "model.diffusion_model.input_blocks.0.0.weight", "a text-to-image model (Stable Diffusion)" },
+  { "down_blocks.0.resnets.0.conv1.weight", "the network of a text-to-image model" },
+  { "first_stage_model.decoder.conv_in.weight", "a latent diffusion checkpoint with its autoencoder" },
+  { "decoder.conv_in.weight", "an autoencoder, which turns latents into pictures but makes none itself" },
+  { "y_embedder.y_proj.fc1.weight", "a text-to-image model (PixArt)" },
+  { "context_embedder.weight", "a text-to-image model" },
+  { "text_model.embeddings.token_embedding.weight", "a text encoder" },
   { "cls_token", "a vision transformer classifier" },
+  { "layer1.0.conv1.weight", "an image classifier (ResNet)" },
+  { "*.exp_avg", "the state of an optimizer, without the weights it was optimizing" },
+  { "*.lora_A.weight", "a LoRA, which only changes another model" },
+  { "*.lora_down.weight", "a LoRA, which only changes another model" },
 };
 
 static const char *
@@ -100,62 +74,45 @@ describe_foreign (DimrWeights *weights)
 {
   const char **names = dimr_weights_peek_names (weights);
 
-  for (guint i = 0; i < G_N_ELEMENTS (families); i++)
-    if (dimr_weights_peek (weights, families[i].tensor) != NULL)
-      return families[i].what;
-  for (guint i = 0; names[i] != NULL; i++)
-    if (strstr (names[i], "lora_") != NULL || strstr (names[i], ".lora") != NULL)
-      return "a LoRA, which only changes another model";
-  return NULL;
-}
-
-static char *
-describe_widths (DimrWeights *weights)
-{
-  g_autoptr (GString) text = g_string_new (NULL);
-
-  for (guint s = 0; s < DIMR_MAX_BRANCHES; s++)
+  for (guint i = 0; i < G_N_ELEMENTS (foreign); i++)
     {
-      g_autofree char *name = g_strdup_printf ("stages.%u.input_layer.1.weight", s);
-      DimrTensor *tensor = dimr_weights_peek (weights, name);
-
-      if (tensor == NULL)
-        break;
-      g_string_append_printf (text, "%s%" G_GINT64_FORMAT, s ? ", " : "", dimr_tensor_peek_shape (tensor)->dims[0]);
+      if (foreign[i].tensor[0] != '*')
+        {
+          if (dimr_weights_peek (weights, foreign[i].tensor) != NULL)
+            return foreign[i].what;
+          continue;
+        }
+      for (guint k = 0; names[k] != NULL; k++)
+        if (g_str_has_suffix (names[k], foreign[i].tensor + 1))
+          return foreign[i].what;
     }
-  return g_string_free (g_steal_pointer (&text), FALSE);
+  return NULL;
 }
 
 DimrConfig *
 dimr_config_recognise (DimrWeights  *weights,
                        GError      **error)
 {
-  const char *path, *foreign;
+  const char *path, *what;
 
   g_return_val_if_fail (weights != NULL, NULL);
 
-  for (guint i = 0; i < G_N_ELEMENTS (variants); i++)
-    {
-      g_autoptr (DimrConfig) config = make (&variants[i]);
-
-      if (dimr_network_check (config, weights, NULL, NULL))
-        return g_steal_pointer (&config);
-    }
-
   path = dimr_weights_get_path (weights) != NULL ? dimr_weights_get_path (weights) : "This file";
-  foreign = describe_foreign (weights);
-  if (dimr_weights_peek (weights, "stages.0.input_layer.1.weight") != NULL)
-    {
-      g_autofree char *widths = describe_widths (weights);
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_MODEL,
-                   "%s: these are weights of a DiMR with branches %s wide, which is none of the paper's models, and its "
-                   "number of attention heads cannot be told from the weights: put its config.json into the same folder",
-                   path, widths);
-    }
-  else if (foreign != NULL)
-    g_set_error (error, DIMR_ERROR, DIMR_ERROR_MODEL, "%s: this is %s, not a DiMR model", path, foreign);
+  for (const DimrArchitecture * const *row = dimr_architecture_list (); *row != NULL; row++)
+    if (dimr_weights_peek (weights, (*row)->marker) != NULL)
+      {
+        DimrConfig *config = (*row)->recognise (weights, path, error);
+
+        if (config != NULL)
+          (*row)->set_defaults (config);
+        return config;
+      }
+
+  what = describe_foreign (weights);
+  if (what != NULL)
+    g_set_error (error, DIMR_ERROR, DIMR_ERROR_MODEL, "%s: this is %s; needed are the weights of a DiMR, U-ViT or DiT", path, what);
   else
-    g_set_error (error, DIMR_ERROR, DIMR_ERROR_MODEL,
-                 "%s: none of its %u tensors belongs to a DiMR model", path, dimr_weights_get_n_tensors (weights));
+    g_set_error (error, DIMR_ERROR, DIMR_ERROR_MODEL, "%s: none of its %u tensors belongs to a DiMR, U-ViT or DiT",
+                 path, dimr_weights_get_n_tensors (weights));
   return NULL;
 }

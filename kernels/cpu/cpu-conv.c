@@ -47,15 +47,18 @@ run_depthwise (gconstpointer  data,
                          block, MIN (self->blocks_per_task, self->blocks - block));
 }
 
-static void
-depthwise_prepare (CpuBuilder     *builder,
-                   const DimrNode *node,
-                   DimrNodeId      id)
+void
+cpu_builder_add_depthwise (CpuBuilder     *builder,
+                           const DimrNode *node,
+                           DimrNodeId      id,
+                           CpuLayoutKind   kind,
+                           DimrNodeId      bias,
+                           DimrNodeId      residual)
 {
   const gint64 *dims = node->shape.dims;
   const gsize kernel = (gsize) cpu_input (builder->graph, node, 1)->shape.dims[2];
   const gsize lanes = builder->simd->lanes, d = (gsize) dims[3];
-  const CpuLayout layout = { .kind = CPU_LAYOUT_DEPTHWISE, .n = d, .k = kernel * kernel, .width = lanes };
+  const CpuLayout layout = { .kind = kind, .n = d, .k = kernel * kernel, .width = lanes };
   DepthwiseStep *step = cpu_builder_alloc (builder, sizeof *step);
 
   step->conv = (CpuDepthwise){
@@ -65,8 +68,8 @@ depthwise_prepare (CpuBuilder     *builder,
     .kernel = kernel,
     .x = cpu_builder_peek (builder, node->inputs[0]),
     .weights = cpu_builder_param (builder, node->inputs[1], &layout),
-    .bias = cpu_builder_vector (builder, node->inputs[2], d, lanes),
-    .residual = cpu_builder_peek (builder, node->inputs[3]),
+    .bias = cpu_builder_vector (builder, bias, d, lanes),
+    .residual = cpu_builder_peek (builder, residual),
     .y = cpu_builder_peek (builder, id),
   };
   step->simd = builder->simd;
@@ -77,6 +80,14 @@ depthwise_prepare (CpuBuilder     *builder,
   step->tasks_down = divide (step->conv.height, step->rows_per_task);
   step->tasks_across = divide (step->blocks, step->blocks_per_task);
   cpu_builder_add_step (builder, run_depthwise, step, (gsize) dims[0] * step->tasks_down * step->tasks_across);
+}
+
+static void
+depthwise_prepare (CpuBuilder     *builder,
+                   const DimrNode *node,
+                   DimrNodeId      id)
+{
+  cpu_builder_add_depthwise (builder, node, id, CPU_LAYOUT_DEPTHWISE, node->inputs[2], node->inputs[3]);
 }
 
 /* CONV_TO_IMAGE (x, weight, bias). A task is one row of one image. */

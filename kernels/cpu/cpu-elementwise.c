@@ -82,14 +82,14 @@ run_copy (gconstpointer  data,
     memcpy (self->y + i * self->y_stride, self->x + i * self->x_stride, self->width * sizeof (float));
 }
 
-static void
-add_copy (CpuBuilder  *builder,
-          const float *x,
-          gsize        x_stride,
-          float       *y,
-          gsize        y_stride,
-          gsize        width,
-          gsize        n)
+void
+cpu_builder_add_copy (CpuBuilder  *builder,
+                      const float *x,
+                      gsize        x_stride,
+                      float       *y,
+                      gsize        y_stride,
+                      gsize        width,
+                      gsize        n)
 {
   CopyStep *step = cpu_builder_alloc (builder, sizeof *step);
 
@@ -108,8 +108,8 @@ slice_tokens_prepare (CpuBuilder     *builder,
   const gint64 *in = cpu_input (builder->graph, node, 0)->shape.dims;
   const gsize d = (gsize) in[2], n = (gsize) in[1], length = node->attrs.length;
 
-  add_copy (builder, AT (cpu_builder_peek (builder, node->inputs[0]), node->attrs.start * d), n * d,
-            cpu_builder_peek (builder, id), length * d, length * d, (gsize) in[0]);
+  cpu_builder_add_copy (builder, AT (cpu_builder_peek (builder, node->inputs[0]), node->attrs.start * d), n * d,
+                        cpu_builder_peek (builder, id), length * d, length * d, (gsize) in[0]);
 }
 
 static void
@@ -120,8 +120,8 @@ prepend_token_prepare (CpuBuilder     *builder,
   const gsize batch = (gsize) node->shape.dims[0], n = (gsize) node->shape.dims[1], d = (gsize) node->shape.dims[2];
   float *y = cpu_builder_peek (builder, id);
 
-  add_copy (builder, cpu_builder_peek (builder, node->inputs[1]), d, y, n * d, d, batch);
-  add_copy (builder, cpu_builder_peek (builder, node->inputs[0]), (n - 1) * d, AT (y, d), n * d, (n - 1) * d, batch);
+  cpu_builder_add_copy (builder, cpu_builder_peek (builder, node->inputs[1]), d, y, n * d, d, batch);
+  cpu_builder_add_copy (builder, cpu_builder_peek (builder, node->inputs[0]), (n - 1) * d, AT (y, d), n * d, (n - 1) * d, batch);
 }
 
 static void
@@ -137,7 +137,7 @@ concat_prepare (CpuBuilder     *builder,
     {
       const gsize k = cpu_n_channels (cpu_input (builder->graph, node, i));
 
-      add_copy (builder, cpu_builder_peek (builder, node->inputs[i]), k, AT (y, at), d, k, rows);
+      cpu_builder_add_copy (builder, cpu_builder_peek (builder, node->inputs[i]), k, AT (y, at), d, k, rows);
       at += k;
     }
 }
@@ -147,9 +147,9 @@ slice_channels_prepare (CpuBuilder     *builder,
                         const DimrNode *node,
                         DimrNodeId      id)
 {
-  add_copy (builder, AT (cpu_builder_peek (builder, node->inputs[0]), node->attrs.start),
-            cpu_n_channels (cpu_input (builder->graph, node, 0)), cpu_builder_peek (builder, id),
-            node->attrs.length, node->attrs.length, cpu_n_rows (node));
+  cpu_builder_add_copy (builder, AT (cpu_builder_peek (builder, node->inputs[0]), node->attrs.start),
+                        cpu_n_channels (cpu_input (builder->graph, node, 0)), cpu_builder_peek (builder, id),
+                        node->attrs.length, node->attrs.length, cpu_n_rows (node));
 }
 
 static void
@@ -159,8 +159,8 @@ repeat_prepare (CpuBuilder     *builder,
 {
   const gsize n = dimr_shape_n_elements (&node->shape) / node->attrs.factor;
 
-  add_copy (builder, cpu_builder_peek (builder, node->inputs[0]), 0, cpu_builder_peek (builder, id), n, n,
-            node->attrs.factor);
+  cpu_builder_add_copy (builder, cpu_builder_peek (builder, node->inputs[0]), 0, cpu_builder_peek (builder, id), n, n,
+                        node->attrs.factor);
 }
 
 /* TO_IMAGE: a task is one channel of one image. */

@@ -93,6 +93,8 @@ pack_weights (CpuBuilder              *builder,
     .n = request->n,
     .k = request->k,
     .width = builder->simd->panel,
+    .stride = request->stride,
+    .first = request->first,
   };
 
   return cpu_builder_param (builder, id, &layout);
@@ -157,10 +159,10 @@ linear_supports (const DimrGraph *graph,
 }
 
 /* The rounded inputs side by side, as round_bf16() makes them. */
-static gsize
-rounded_bytes (const CpuTarget *target,
-               gsize            rows,
-               gsize            k)
+gsize
+cpu_rounded_bytes (const CpuTarget *target,
+                   gsize            rows,
+                   gsize            k)
 {
   if (target->precision != DIMR_PRECISION_BF16)
     return 0;
@@ -172,7 +174,7 @@ linear_workspace (const CpuTarget *target,
                   const DimrGraph *graph,
                   const DimrNode  *node)
 {
-  return rounded_bytes (target, cpu_n_rows (node), cpu_n_channels (cpu_input (graph, node, 0)));
+  return cpu_rounded_bytes (target, cpu_n_rows (node), cpu_n_channels (cpu_input (graph, node, 0)));
 }
 
 static void
@@ -220,7 +222,7 @@ geglu_workspace (const CpuTarget *target,
                  const DimrGraph *graph,
                  const DimrNode  *node)
 {
-  return rounded_bytes (target, cpu_n_rows (node), cpu_n_channels (cpu_input (graph, node, 4)));
+  return cpu_rounded_bytes (target, cpu_n_rows (node), cpu_n_channels (cpu_input (graph, node, 4)));
 }
 
 static void
@@ -279,6 +281,19 @@ run_gather (gconstpointer  data,
         }
 }
 
+void
+cpu_builder_add_patches (CpuBuilder *self,
+                         DimrNodeId  x,
+                         gsize       patch,
+                         float      *out)
+{
+  const gint64 *dims = dimr_graph_peek_node (self->graph, x)->shape.dims;
+  GatherStep *step = cpu_builder_alloc (self, sizeof *step);
+
+  *step = (GatherStep){ cpu_builder_peek (self, x), (gsize) dims[1], (gsize) dims[2], (gsize) dims[3], patch, out };
+  cpu_builder_add_step (self, run_gather, step, (gsize) dims[0] * ((gsize) dims[2] / patch));
+}
+
 static const char *
 patchify_supports (const DimrGraph *graph,
                    const DimrNode  *node)
@@ -303,7 +318,6 @@ patchify_prepare (CpuBuilder     *builder,
 {
   const gint64 *x = cpu_input (builder->graph, node, 0)->shape.dims;
   const gsize patch = (gsize) cpu_input (builder->graph, node, 1)->shape.dims[2];
-  GatherStep *gather = cpu_builder_alloc (builder, sizeof *gather);
   CpuSlice *slice = cpu_builder_alloc (builder, sizeof *slice);
   CpuProductRequest request = {
     .rows = cpu_n_rows (node),
@@ -317,10 +331,8 @@ patchify_prepare (CpuBuilder     *builder,
     .y = cpu_builder_peek (builder, id),
   };
 
-  *gather = (GatherStep){ cpu_builder_peek (builder, node->inputs[0]), (gsize) x[1], (gsize) x[2], (gsize) x[3],
-                          patch, builder->workspace };
   *slice = (CpuSlice){ builder->workspace, request.k };
-  cpu_builder_add_step (builder, run_gather, gather, (gsize) x[0] * ((gsize) x[2] / patch));
+  cpu_builder_add_patches (builder, node->inputs[0], patch, builder->workspace);
   cpu_builder_add_product (builder, &request);
 }
 

@@ -12,6 +12,8 @@ struct _CpuParam
 {
   guint ref_count;  /* the table's own reference is one of them */
   DimrWeights *weights;
+  char *name;
+  CpuLayout layout;
   gpointer data;
 };
 
@@ -67,6 +69,7 @@ static void
 cpu_param_free (CpuParam *self)
 {
   dimr_weights_unref (self->weights);
+  g_free (self->name);
   free (self->data);
   g_free (self);
 }
@@ -157,6 +160,7 @@ layout_bytes (const CpuLayout *layout,
       break;
     case CPU_LAYOUT_PANELS_F32:
     case CPU_LAYOUT_DEPTHWISE:
+    case CPU_LAYOUT_DEPTHWISE_FLIPPED:
       fits = dimr_checked_mul (panels * width, k, &n) && dimr_checked_mul (n, 4, &n);
       break;
     case CPU_LAYOUT_PANELS_BF16:
@@ -177,6 +181,52 @@ layout_bytes (const CpuLayout *layout,
 /* Columns of K that are read from the file at a time. */
 #define CHUNK 512
 
+/* Puts @value where the layout has row @row and column @at. */
+static inline void
+put (const CpuLayout *layout,
+     gpointer         data,
+     gsize            row,
+     gsize            at,
+     float            value)
+{
+  const gsize width = layout->width, k = layout->k, even = (k + 1) / 2 * 2, panel = row / width, c = row % width;
+
+  switch (layout->kind)
+    {
+    case CPU_LAYOUT_PANELS_BF16:
+      ((guint16 *) data)[(panel * even + at) * width + c] = dimr_f32_to_bf16 (value);
+      break;
+    case CPU_LAYOUT_PANELS_BF16_PAIRS:
+      ((guint16 *) data)[((panel * even / 2 + at / 2) * width + c) * 2 + at % 2] = dimr_f32_to_bf16 (value);
+      break;
+    default:
+      ((float *) data)[(panel * k + at) * width + c] = value;
+      break;
+    }
+}
+
+/* One panel of a matrix whose columns stand in for rows. */
+static void
+pack_columns (const DimrTensor *tensor,
+              const CpuLayout  *layout,
+              gsize             panel,
+              gpointer          data)
+{
+  const gsize first = panel * layout->width, count = MIN (layout->width, layout->n - first);
+  float chunk[CHUNK];
+
+  g_assert (count <= CHUNK);
+  for (gsize at = 0; at < layout->k; at++)
+    {
+      dimr_tensor_read_f32 (tensor, at * layout->stride + layout->first + first, count, chunk);
+      if (layout->kind == CPU_LAYOUT_PANELS_F32)
+        memcpy ((float *) data + (panel * layout->k + at) * layout->width, chunk, count * sizeof chunk[0]);
+      else
+        for (gsize c = 0; c < count; c++)
+          put (layout, data, first + c, at, chunk[c]);
+    }
+}
+
 /* Rows [first, first + width) of [n, k] into one panel. */
 static void
 pack_panel (const DimrTensor *tensor,
@@ -184,8 +234,15 @@ pack_panel (const DimrTensor *tensor,
             gsize             panel,
             gpointer          data)
 {
-  const gsize width = layout->width, k = layout->k, even = (k + 1) / 2 * 2;
+  const gsize width = layout->width, k = layout->k;
+  const gboolean flipped = layout->kind == CPU_LAYOUT_DEPTHWISE_FLIPPED;
   float chunk[CHUNK];
+
+  if (layout->stride != 0)
+    {
+      pack_columns (tensor, layout, panel, data);
+      return;
+    }
 
   for (gsize from = 0; from < k; from += CHUNK)
     for (gsize c = 0; c < width; c++)
@@ -195,24 +252,8 @@ pack_panel (const DimrTensor *tensor,
         if (row >= layout->n)
           continue;
         dimr_tensor_read_f32 (tensor, row * k + from, count, chunk);
-        switch (layout->kind)
-          {
-          case CPU_LAYOUT_PANELS_BF16:
-            for (gsize i = 0; i < count; i++)
-              ((guint16 *) data)[(panel * even + from + i) * width + c] = dimr_f32_to_bf16 (chunk[i]);
-            break;
-          case CPU_LAYOUT_PANELS_BF16_PAIRS:
-            for (gsize i = 0; i < count; i++)
-              {
-                const gsize at = from + i;
-                ((guint16 *) data)[((panel * even / 2 + at / 2) * width + c) * 2 + at % 2] = dimr_f32_to_bf16 (chunk[i]);
-              }
-            break;
-          default:
-            for (gsize i = 0; i < count; i++)
-              ((float *) data)[(panel * k + from + i) * width + c] = chunk[i];
-            break;
-          }
+        for (gsize i = 0; i < count; i++)
+          put (layout, data, row, flipped ? k - 1 - (from + i) : from + i, chunk[i]);
       }
 }
 
@@ -346,12 +387,12 @@ prepare (CpuParams        *self,
       g_set_error (error, DIMR_ERROR, DIMR_ERROR_MODEL, "The weights have no tensor '%s'", name);
       return NULL;
     }
-  if (dimr_tensor_get_n_elements (tensor) != layout->n * layout->k)
+  if (dimr_tensor_get_n_elements (tensor) != (layout->stride != 0 ? layout->stride : layout->n) * layout->k)
     {
       g_autofree char *shape = dimr_shape_to_string (dimr_tensor_peek_shape (tensor));
       g_set_error (error, DIMR_ERROR, DIMR_ERROR_MODEL,
                    "The tensor '%s' of the weights has shape %s, but the model needs %" G_GSIZE_FORMAT " numbers there",
-                   name, shape, layout->n * layout->k);
+                   name, shape, (layout->stride != 0 ? layout->stride : layout->n) * layout->k);
       return NULL;
     }
 
@@ -367,6 +408,8 @@ prepare (CpuParams        *self,
   param = g_new0 (CpuParam, 1);
   param->ref_count = 1;
   param->weights = dimr_weights_ref (weights);
+  param->name = g_strdup (name);
+  param->layout = *layout;
   param->data = data;
   return param;
 }
@@ -378,9 +421,10 @@ cpu_params_get (CpuParams        *self,
                 const CpuLayout  *layout,
                 GError          **error)
 {
-  g_autofree char *key = g_strdup_printf ("%p %d %" G_GSIZE_FORMAT " %" G_GSIZE_FORMAT " %" G_GSIZE_FORMAT " %u %" G_GSIZE_FORMAT " %s",
+  g_autofree char *key = g_strdup_printf ("%p %d %" G_GSIZE_FORMAT " %" G_GSIZE_FORMAT " %" G_GSIZE_FORMAT " %u %" G_GSIZE_FORMAT
+                                          " %" G_GSIZE_FORMAT " %" G_GSIZE_FORMAT " %s",
                                           (void *) weights, layout->kind, layout->n, layout->k, layout->taps,
-                                          layout->phase, layout->width, name);
+                                          layout->phase, layout->width, layout->stride, layout->first, name);
   CpuParam *param = g_hash_table_lookup (self->table, key);
 
   if (param == NULL)
@@ -392,4 +436,17 @@ cpu_params_get (CpuParams        *self,
     }
   param->ref_count++;
   return param;
+}
+
+void
+cpu_params_reload (CpuParams   *self,
+                   DimrWeights *weights)
+{
+  GHashTableIter iter;
+  CpuParam *param;
+
+  g_hash_table_iter_init (&iter, self->table);
+  while (g_hash_table_iter_next (&iter, NULL, (gpointer *) &param))
+    if (param->weights == weights)
+      pack (self, dimr_weights_peek (weights, param->name), &param->layout, param->data);
 }

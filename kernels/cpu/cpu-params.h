@@ -21,6 +21,7 @@ typedef enum
   CPU_LAYOUT_PANELS_BF16,      /* the same as bfloat16, k (or the channels of each tap) rounded up to even */
   CPU_LAYOUT_PANELS_BF16_PAIRS,/* [n, k] → [⌈n / width⌉][⌈k / 2⌉][width][2] as bfloat16 */
   CPU_LAYOUT_DEPTHWISE,        /* [n, 1, √k, √k] → [⌈n / width⌉][k][width] floats: channels become columns */
+  CPU_LAYOUT_DEPTHWISE_FLIPPED,/* the same with the taps backwards: what a gradient goes through */
   CPU_LAYOUT_IMAGE_CONV,       /* [n, d, √taps, √taps], k = d · taps → [n][taps][d rounded up to width] floats */
 } CpuLayoutKind;
 
@@ -32,6 +33,8 @@ typedef struct
   gsize         taps;  /* IMAGE_CONV; PANELS: 0, or k = d · taps is packed in the order (tap, channel) */
   guint         phase; /* PANELS with 9 taps: 0, or 1 + 2·dy + dx for the 2 × 2 kernel of one parity of an upsampled map */
   gsize         width;
+  gsize         stride; /* PANELS_…: 0, or the tensor is [k, stride] and its columns [first, first + n) are the rows to pack */
+  gsize         first;
 } CpuLayout;
 
 typedef struct _CpuParams CpuParams;
@@ -47,6 +50,9 @@ CpuParam      *cpu_params_get   (CpuParams        *self,
                                  const CpuLayout  *layout,
                                  GError          **error);
 void           cpu_params_trim  (CpuParams        *self);
+/* Prepares again what was prepared of @weights: the numbers behind its tensors have changed. */
+void           cpu_params_reload (CpuParams       *self,
+                                  DimrWeights     *weights);
 
 gconstpointer  cpu_param_peek   (const CpuParam   *self);
 void           cpu_param_unref  (CpuParam         *self);

@@ -136,6 +136,16 @@ void           cpu_builder_add_group_affine (CpuBuilder      *self,
                                              float           *scale,
                                              float           *shift);
 
+/* Gradients, by file. */
+extern const CpuOp cpu_op_linear_input_grad, cpu_op_linear_weight_grad;
+extern const CpuOp cpu_op_rms_norm_grad, cpu_op_rms_norm_scale_grad, cpu_op_layer_norm_grad, cpu_op_layer_norm_weight_grad,
+  cpu_op_time_param_grad, cpu_op_sum_rows;
+extern const CpuOp cpu_op_attention_grad;
+extern const CpuOp cpu_op_depthwise_input_grad, cpu_op_depthwise_weight_grad, cpu_op_conv_to_image_input_grad;
+extern const CpuOp cpu_op_pad_tokens, cpu_op_transpose, cpu_op_spread, cpu_op_patches, cpu_op_unpatch,
+  cpu_op_windows, cpu_op_pixel_unshuffle;
+extern const CpuOp cpu_op_position_grad, cpu_op_embedding_grad, cpu_op_geglu_grad, cpu_op_mean_square, cpu_op_mean_square_grad;
+
 /* Adds the steps of y = x Wᵀ + …; takes @product over (its weights and biases are filled in). */
 typedef struct
 {
@@ -145,6 +155,8 @@ typedef struct
   gsize      n_slices;
   CpuSlice  *slices;     /* lives as long as the program */
   DimrNodeId weights;
+  gsize      stride;     /* 0, or the weights are [k, stride] and columns [first, first + n) of them are meant */
+  gsize      first;
   DimrNodeId bias;
   DimrNodeId weights1;   /* DIMR_NODE_NONE: no gate */
   DimrNodeId bias1;
@@ -155,6 +167,37 @@ typedef struct
 } CpuProductRequest;
 void           cpu_builder_add_product (CpuBuilder              *self,
                                         const CpuProductRequest *request);
+/* Adds the step of a depthwise convolution of input 0 with the weights of input 1 in layout @kind. */
+void           cpu_builder_add_depthwise (CpuBuilder            *self,
+                                          const DimrNode        *node,
+                                          DimrNodeId             id,
+                                          CpuLayoutKind          kind,
+                                          DimrNodeId             bias,
+                                          DimrNodeId             residual);
+/* Squares of @patch × @patch of the picture @x as rows, [B·H/patch·W/patch, C·patch²]. */
+void           cpu_builder_add_patches (CpuBuilder              *self,
+                                        DimrNodeId               x,
+                                        gsize                    patch,
+                                        float                   *out);
+/* Bytes of the room for the rounded input; 0 in float. */
+gsize          cpu_rounded_bytes       (const CpuTarget         *target,
+                                        gsize                    rows,
+                                        gsize                    k);
+/* @n copies of @width floats at regular distances, beside the step before where the node added one. */
+void           cpu_builder_add_copy    (CpuBuilder              *self,
+                                        const float             *x,
+                                        gsize                    x_stride,
+                                        float                   *y,
+                                        gsize                    y_stride,
+                                        gsize                    width,
+                                        gsize                    n);
+/* y[g] = Σ_p parts[g · n_parts + p], each [d]: sums that were made in parts. */
+void           cpu_builder_add_gather  (CpuBuilder              *self,
+                                        const float             *parts,
+                                        gsize                    n_parts,
+                                        gsize                    n_groups,
+                                        gsize                    d,
+                                        float                   *y);
 
 /* The device opens with the best of cpu_simd_list() unless @simd says otherwise. */
 DimrDevice    *cpu_device_new         (guint             n_threads,

@@ -26,6 +26,7 @@ struct _CpuProgram
   DimrProgram parent_instance;
   CpuDevice *device;
   DimrPlan *plan;
+  DimrWeights *weights;
   CpuTarget target;
   guint8 *arena;
   GArray *steps;      /* CpuStep */
@@ -58,6 +59,7 @@ cpu_program_finalize (GObject *object)
   g_ptr_array_unref (self->params);
   free (self->arena);
   g_clear_pointer (&self->plan, dimr_plan_unref);
+  g_clear_pointer (&self->weights, dimr_weights_unref);
   g_clear_object (&self->device);
   G_OBJECT_CLASS (cpu_program_parent_class)->finalize (object);
 }
@@ -193,6 +195,7 @@ cpu_program_new (CpuDevice     *device,
 
   self->device = g_object_ref (device);
   self->plan = dimr_plan_ref (plan);
+  self->weights = dimr_weights_ref (weights);
   cpu_device_get_target (device, &self->target);
   self->target.precision = dimr_plan_get_precision (plan);
   self->arena = cpu_try_alloc (dimr_plan_get_arena_size (plan) + GUARD, "This picture", error);
@@ -299,6 +302,16 @@ cpu_program_run (DimrProgram   *program,
   return !g_cancellable_set_error_if_cancelled (cancellable, error);
 }
 
+static gboolean
+cpu_program_reload (DimrProgram  *program,
+                    GError      **error)
+{
+  CpuProgram *self = CPU_PROGRAM (program);
+
+  cpu_params_reload (cpu_device_peek_params (self->device), self->weights);
+  return TRUE;
+}
+
 /* Step @first and those of its node that may run beside it, alone: seconds, and in @next the step after them. */
 static double
 time_steps (CpuProgram  *self,
@@ -357,5 +370,6 @@ cpu_program_class_init (CpuProgramClass *klass)
   program_class->write = cpu_program_write;
   program_class->run = cpu_program_run;
   program_class->read = cpu_program_read;
+  program_class->reload = cpu_program_reload;
   program_class->profile = cpu_program_profile;
 }

@@ -8,7 +8,11 @@
   void simd_rows_fill_##isa (CpuSimd *table);                                                \
   void simd_conv_fill_##isa (CpuSimd *table);                                                \
   void simd_conv2d_fill_##isa (CpuSimd *table);                                              \
-  void simd_group_norm_fill_##isa (CpuSimd *table);
+  void simd_group_norm_fill_##isa (CpuSimd *table);                                          \
+  void simd_grad_fill_##isa (CpuSimd *table);                                                \
+  void simd_attention_grad_fill_##isa (CpuSimd *table);                                      \
+  void simd_conv_grad_fill_##isa (CpuSimd *table);                                           \
+  void simd_weight_grad_fill_##isa (CpuSimd *table);
 
 #define FILL(isa, title)                                                                     \
   G_STMT_START {                                                                             \
@@ -20,6 +24,10 @@
     simd_conv_fill_##isa (table);                                                            \
     simd_conv2d_fill_##isa (table);                                                          \
     simd_group_norm_fill_##isa (table);                                                      \
+    simd_grad_fill_##isa (table);                                                            \
+    simd_attention_grad_fill_##isa (table);                                                  \
+    simd_conv_grad_fill_##isa (table);                                                       \
+    simd_weight_grad_fill_##isa (table);                                                     \
     list[n++] = table;                                                                       \
   } G_STMT_END
 

@@ -127,6 +127,60 @@ typedef struct
   gboolean      bf16;
 } CpuConv2d;
 
+/* y = dyᵀ concat(slices): [n, k], summed over a range of the rows. */
+typedef struct
+{
+  gsize           n;
+  gsize           k;
+  gsize           n_slices;
+  const CpuSlice *slices;   /* [rows, Σ k] */
+  const float    *dy;       /* [rows, n] */
+  gboolean        bf16;
+} CpuWeightGrad;
+
+/* Gradients of a norm; what a loop does not need stays NULL. */
+typedef struct
+{
+  gsize           d;
+  gsize           rows_per_time;
+  double          eps;
+  gsize           n_slices;
+  const CpuSlice *slices;   /* x */
+  const float    *scale;    /* [T, d] */
+  const float    *dy;       /* [rows, d] */
+  const float    *residual; /* [rows, d] or NULL */
+  float          *dx;       /* [rows, d] */
+} CpuNormGrad;
+
+typedef struct
+{
+  CpuTimeParam param;   /* its y is not used */
+  gsize        n_times;
+  const float *dy;      /* [T, d] */
+  float       *y;       /* [4, d] */
+} CpuTimeParamGrad;
+
+typedef struct
+{
+  gsize        n_tokens;
+  gsize        n_heads;
+  gsize        head_width;
+  const float *qkv;  /* [B, N, 3·NH·HD] */
+  const float *y;    /* [B, N, NH·HD] */
+  const float *dy;
+  float       *dqkv;
+} CpuAttentionGrad;
+
+typedef struct
+{
+  gsize        height;
+  gsize        width;
+  gsize        d;
+  gsize        kernel;
+  const float *x;    /* [B, H, W, d] */
+  const float *dy;
+} CpuDepthwiseGrad;
+
 typedef struct
 {
   const char *name;      /* "AVX2" */
@@ -233,6 +287,62 @@ typedef struct
                                gsize               n_pixels,
                                gsize               d,
                                float              *y);
+
+  /* Gradients. Floats of scratch memory for weight_grad() of @n_panels. */
+  gsize  (*weight_grad_scratch) (const CpuWeightGrad    *self,
+                                 gsize                   n_panels);
+  /* Columns of @n_panels panels of y from @panel on. */
+  void   (*weight_grad)         (const CpuWeightGrad    *self,
+                                 gsize                   row,
+                                 gsize                   n_rows,
+                                 gsize                   panel,
+                                 gsize                   n_panels,
+                                 float                  *scratch,
+                                 float                  *y);
+  void   (*sum_rows)            (const float            *x,
+                                 gsize                   d,
+                                 gsize                   n_rows,
+                                 float                  *y);
+  void   (*rms_norm_grad)       (const CpuNormGrad      *self,
+                                 gsize                   row,
+                                 gsize                   n_rows);
+  void   (*layer_norm_grad)     (const CpuNormGrad      *self,
+                                 gsize                   row,
+                                 gsize                   n_rows);
+  /* Sums over a range of rows into @y [d]. */
+  void   (*rms_norm_scale_grad) (const CpuNormGrad      *self,
+                                 gsize                   row,
+                                 gsize                   n_rows,
+                                 float                  *y);
+  void   (*layer_norm_weight_grad) (const CpuNormGrad   *self,
+                                 gsize                   row,
+                                 gsize                   n_rows,
+                                 float                  *y);
+  void   (*time_param_grad)     (const CpuTimeParamGrad *self);
+  void   (*geglu_grad)          (const float            *a,
+                                 const float            *b,
+                                 const float            *dy,
+                                 float                  *y,
+                                 gsize                   n);
+  /* Floats of scratch memory for attention_grad(). */
+  gsize  (*attention_grad_scratch) (gsize                n_tokens,
+                                 gsize                   head_width);
+  void   (*attention_grad)      (const CpuAttentionGrad *self,
+                                 gsize                   image,
+                                 gsize                   head,
+                                 float                  *scratch);
+  /* Sums over one image, one block of channels into @y [k·k][lanes]. */
+  void   (*depthwise_weight_grad) (const CpuDepthwiseGrad *self,
+                                 gsize                   image,
+                                 gsize                   block,
+                                 float                  *y);
+  /* @dy: [B, C, H, W]; rows of @dx [B, H, W, d]. The tensors of @self are not used. */
+  void   (*image_conv_input_grad) (const CpuImageConv   *self,
+                                 const float            *dy,
+                                 float                  *dx,
+                                 gsize                   image,
+                                 gsize                   row,
+                                 gsize                   n_rows);
 } CpuSimd;
 
 /* Every table that was built and that this processor can run, best first, NULL-terminated (static). */

@@ -73,7 +73,7 @@ prepare (Bench       *self,
   self->device = graph != NULL ? dimr_device_open ("cpu", n_threads, error) : NULL;
   if (self->device == NULL)
     return FALSE;
-  output = dimr_network_find_output (graph, config->n_stages - 1);
+  output = dimr_network_find_noise (graph, config);
   self->plan = dimr_plan_new (graph, &output, 1, self->device, DIMR_PRECISION_F32, error);
   self->program = self->plan != NULL
                     ? dimr_device_compile (self->device, self->plan, dimr_model_peek_weights (model), NULL, error)

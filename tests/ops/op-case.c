@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "op-case.h"
 
+#include "core/graph/dimr-gradient.h"
 #include "op-device.h"
 #include "op-reference.h"
 
@@ -169,7 +170,7 @@ pick_input (OpCase        *self,
   return copy;
 }
 
-/* Values of every node up to @output, by id, rounded where @device stores them so. */
+/* Values of every node up to @output, by id, rounded where @device computes so; NULL: exact. */
 static GPtrArray *
 compute_reference (OpCase        *self,
                    DimrDevice    *device,
@@ -193,9 +194,10 @@ compute_reference (OpCase        *self,
         }
       for (guint i = 0; i < node->n_inputs; i++)
         if (node->inputs[i] != DIMR_NODE_NONE)
-          inputs[i] = pick_input (self, id, i, precision, g_ptr_array_index (all, node->inputs[i]), rounded);
+          inputs[i] = device == NULL ? g_ptr_array_index (all, node->inputs[i])
+                                     : pick_input (self, id, i, precision, g_ptr_array_index (all, node->inputs[i]), rounded);
       g_ptr_array_add (all, op_reference (self->graph, node, inputs, precision));
-      if (dimr_device_get_storage (device, self->graph, id, precision) == DIMR_DTYPE_BF16)
+      if (device != NULL && dimr_device_get_storage (device, self->graph, id, precision) == DIMR_DTYPE_BF16)
         round_all (g_ptr_array_index (all, id), n);
     }
   return all;
@@ -213,7 +215,7 @@ write_inputs (OpCase      *self,
       const double *values = g_hash_table_lookup (self->values, GUINT_TO_POINTER (id));
       g_autofree gint32 *words = NULL;
 
-      if (node->op != DIMR_OP_INPUT)
+      if (node->op != DIMR_OP_INPUT || dimr_plan_get_input (plan, node->name) == DIMR_NODE_NONE)
         continue;
       words = g_new (gint32, n);
       for (gsize i = 0; i < n; i++)
@@ -240,7 +242,7 @@ check_inputs (OpCase      *self,
       const double *values = g_hash_table_lookup (self->values, GUINT_TO_POINTER (id));
       g_autofree float *read = g_new (float, n);
 
-      if (node->op != DIMR_OP_INPUT)
+      if (node->op != DIMR_OP_INPUT || dimr_plan_get_input (plan, node->name) == DIMR_NODE_NONE)
         continue;
       dimr_program_read (program, dimr_plan_get_input (plan, node->name), read, n);
       for (gsize i = 0; i < n; i++)
@@ -363,24 +365,152 @@ check_kind (OpCase        *self,
     }
 }
 
+/* Against op-reference on every kind of device in both precisions. */
+static void
+check_output (OpCase      *self,
+              DimrWeights *weights,
+              DimrNodeId   output,
+              double       bound)
+{
+  static const DimrPrecision precisions[] = { DIMR_PRECISION_F32, DIMR_PRECISION_BF16 };
+
+  for (guint p = 0; p < G_N_ELEMENTS (precisions); p++)
+    for (guint kind = 0; kind < op_device.get_n_kinds (); kind++)
+      check_kind (self, output, weights, kind, precisions[p], bound);
+}
+
+static void
+check_end (void)
+{
+  g_assert_cmpuint (n_gaps_checked, >=, 64);
+  if (op_device.check != NULL)
+    op_device.check ();
+}
+
 void
 op_case_check (OpCase     *self,
                DimrNodeId  output,
                double      bound)
 {
-  static const DimrPrecision precisions[] = { DIMR_PRECISION_F32, DIMR_PRECISION_BF16 };
   g_autoptr (DimrWeights) weights = NULL;
   g_autoptr (GError) error = NULL;
 
   dimr_graph_finish (self->graph, &error);
   g_assert_no_error (error);
   weights = make_weights (self);
-  for (guint p = 0; p < G_N_ELEMENTS (precisions); p++)
-    for (guint kind = 0; kind < op_device.get_n_kinds (); kind++)
-      check_kind (self, output, weights, kind, precisions[p], bound);
-  g_assert_cmpuint (n_gaps_checked, >=, 64);
-  if (op_device.check != NULL)
-    op_device.check ();
+  check_output (self, weights, output, bound);
+  check_end ();
+}
+
+/* Σ y · r, with the leaf values as they are. @magnitude: Σ |y · r|, which says how it is rounded. */
+static double
+total (OpCase       *self,
+       DimrNodeId    y,
+       const double *r,
+       double       *magnitude)
+{
+  g_autoptr (GPtrArray) all = compute_reference (self, NULL, y, DIMR_PRECISION_F32);
+  const double *values = g_ptr_array_index (all, y);
+  double sum = 0;
+
+  *magnitude = 0;
+  for (gsize i = 0; i < dimr_shape_n_elements (&dimr_graph_peek_node (self->graph, y)->shape); i++)
+    {
+      sum += values[i] * r[i];
+      *magnitude += fabs (values[i] * r[i]);
+    }
+  return sum;
+}
+
+/* The derivative of the total along @direction in the values of @leaf, which may be one element.
+ * @noise: what rounding may do to it. */
+static double
+difference (OpCase       *self,
+            DimrNodeId    y,
+            const double *r,
+            DimrNodeId    leaf,
+            const double *direction,
+            double       *noise)
+{
+  const gsize n = dimr_shape_n_elements (&dimr_graph_peek_node (self->graph, leaf)->shape);
+  double *values = g_hash_table_lookup (self->values, GUINT_TO_POINTER (leaf)), result = 0, largest = 0, step, magnitude = 0;
+  g_autofree double *before = g_memdup2 (values, n * sizeof *values);
+
+  for (gsize i = 0; i < n; i++)
+    largest = MAX (largest, fabs (before[i]));
+  step = 1e-5 * (largest > 0 ? largest : 1);
+  for (int sign = -1; sign <= 1; sign += 2)
+    {
+      for (gsize i = 0; i < n; i++)
+        values[i] = before[i] + sign * step * direction[i];
+      result += sign * total (self, y, r, &magnitude) / (2 * step);
+    }
+  *noise = 1e-14 * magnitude / step;
+  memcpy (values, before, n * sizeof *values);
+  return result;
+}
+
+#define N_DIRECTIONS 8
+
+static void
+check_differences (OpCase       *self,
+                   DimrNodeId    y,
+                   const double *r,
+                   DimrNodeId    leaf,
+                   const double *gradient)
+{
+  const gsize n = dimr_shape_n_elements (&dimr_graph_peek_node (self->graph, leaf)->shape);
+  g_autofree double *direction = g_new0 (double, n);
+
+  for (guint k = 0; k < N_DIRECTIONS; k++)
+    {
+      double expected = 0, found, norm = 0, noise;
+
+      memset (direction, 0, n * sizeof *direction);
+      if (k % 2 == 0)
+        direction[g_rand_int_range (self->rand, 0, (gint32) n)] = 1;
+      else
+        for (gsize i = 0; i < n; i++)
+          direction[i] = normal (self->rand);
+      for (gsize i = 0; i < n; i++)
+        {
+          expected += gradient[i] * direction[i];
+          norm += pow (gradient[i], 2);
+        }
+      found = difference (self, y, r, leaf, direction, &noise);
+      if (!(fabs (found - expected) <= 1e-6 * (fabs (expected) + sqrt (norm)) + noise))
+        g_error ("%s of node %u: the difference along a direction is %.12g, the gradient says %.12g",
+                 dimr_op_get_info (dimr_graph_peek_node (self->graph, y)->op)->name, leaf, found, expected);
+    }
+}
+
+void
+op_case_check_gradients (OpCase           *self,
+                         DimrNodeId        y,
+                         const DimrNodeId *wanted,
+                         guint             n_wanted,
+                         double            bound)
+{
+  DimrNodeId seed = op_case_input (self, dimr_graph_peek_node (self->graph, y)->shape, 0, 1);
+  const double *r = g_hash_table_lookup (self->values, GUINT_TO_POINTER (seed));
+  g_autofree DimrNodeId *gradients = g_new (DimrNodeId, n_wanted);
+  g_autoptr (DimrWeights) weights = NULL;
+  g_autoptr (GError) error = NULL;
+
+  dimr_graph_add_gradients (self->graph, &(DimrSeed){ y, seed }, 1, wanted, n_wanted, NULL, gradients);
+  dimr_graph_finish (self->graph, &error);
+  g_assert_no_error (error);
+  weights = make_weights (self);
+  for (guint i = 0; i < n_wanted; i++)
+    {
+      g_autoptr (GPtrArray) all = compute_reference (self, NULL, gradients[i], DIMR_PRECISION_F32);
+
+      g_assert_true (dimr_shape_equal (&dimr_graph_peek_node (self->graph, gradients[i])->shape,
+                                       &dimr_graph_peek_node (self->graph, wanted[i])->shape));
+      check_differences (self, y, r, wanted[i], g_ptr_array_index (all, gradients[i]));
+      check_output (self, weights, gradients[i], bound);
+    }
+  check_end ();
 }
 
 void

@@ -36,6 +36,17 @@ void         op_case_check    (OpCase        *self,
                                DimrNodeId     output,
                                double         bound);
 
+/* Differentiates Σ y · r for a random r and checks the gradients of @wanted:
+ * - their graph, computed in double by op-reference, against central differences of Σ y · r in double,
+ * - what the device makes of it, as op_case_check() does. */
+void         op_case_check_gradients (OpCase           *self,
+                                      DimrNodeId        y,
+                                      const DimrNodeId *wanted,
+                                      guint             n_wanted,
+                                      double            bound);
+#define op_case_check_gradients_of(self, y, bound, ...)                                      \
+  op_case_check_gradients ((self), (y), (const DimrNodeId[]){ __VA_ARGS__ },                 \
+                           sizeof ((const DimrNodeId[]){ __VA_ARGS__ }) / sizeof (DimrNodeId), (bound))
 /* @n blocks follow each other in this case, and their roundings to bfloat16 add up. */
 void         op_case_set_depth(OpCase        *self,
                                guint          n);

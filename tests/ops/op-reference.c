@@ -1,55 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "op-reference.h"
+#include "op-reference-private.h"
 
 #include <math.h>
-
-typedef struct
-{
-  const DimrGraph *graph;
-  const DimrNode *node;
-  const double * const *in;
-  gboolean bf16;
-  double *y;
-} Op;
-
-static const gint64 *
-dims (const Op *op,
-      guint     slot)
-{
-  return dimr_graph_peek_node (op->graph, op->node->inputs[slot])->shape.dims;
-}
-
-static gint64
-last_dim (const DimrShape *shape)
-{
-  return shape->dims[shape->n_dims - 1];
-}
-
-static gint64
-channels (const Op *op,
-          guint     slot)
-{
-  return last_dim (&dimr_graph_peek_node (op->graph, op->node->inputs[slot])->shape);
-}
-
-static gint64
-n_rows (const Op *op)
-{
-  return (gint64) dimr_shape_n_elements (&op->node->shape) / last_dim (&op->node->shape);
-}
 
 static double
 gelu (double x)
 {
   return .5 * x * (1 + erf (x / sqrt (2)));
-}
-
-/* An operand of a product. */
-static double
-operand (const Op *op,
-         double    value)
-{
-  return op->bf16 ? (double) dimr_bf16_to_f32 (dimr_f32_to_bf16 ((float) value)) : value;
 }
 
 static void
@@ -61,20 +18,6 @@ slice_tokens (const Op *op)
     for (gint64 n = 0; n < y[1]; n++)
       for (gint64 d = 0; d < y[2]; d++)
         op->y[(b * y[1] + n) * y[2] + d] = op->in[0][(b * x[1] + op->node->attrs.start + n) * y[2] + d];
-}
-
-/* Element @c of row @r of the inputs [first, n) side by side. */
-static double
-side_by_side (const Op *op,
-              guint     first,
-              gint64    r,
-              gint64    c)
-{
-  guint slot = first;
-
-  while (c >= channels (op, slot))
-    c -= channels (op, slot++);
-  return op->in[slot][r * channels (op, slot) + c];
 }
 
 static void
@@ -604,7 +547,7 @@ conv2d (const Op *op)
           }
 }
 
-static void (* const run[DIMR_N_OPS]) (const Op *op) = {
+static void (* const run[DIMR_OP_FIRST_GRADIENT]) (const Op *op) = {
   [DIMR_OP_SLICE_TOKENS] = slice_tokens,
   [DIMR_OP_CONCAT] = concat,
   [DIMR_OP_ADD] = elementwise,
@@ -646,9 +589,11 @@ op_reference (const DimrGraph      *graph,
               DimrPrecision         precision)
 {
   Op op = { graph, node, inputs, precision == DIMR_PRECISION_BF16, NULL };
+  void (*function) (const Op *op);
 
   op.y = g_new (double, dimr_shape_n_elements (&node->shape));
-  g_assert_nonnull (run[node->op]);
-  run[node->op] (&op);
+  function = node->op < DIMR_OP_FIRST_GRADIENT ? run[node->op] : op_reference_gradients[node->op - DIMR_OP_FIRST_GRADIENT];
+  g_assert_nonnull (function);
+  function (&op);
   return op.y;
 }

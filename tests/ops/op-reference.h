@@ -13,7 +13,7 @@
 G_BEGIN_DECLS
 
 /* Elements of @node (transfer full). @inputs: one array a slot, NULL for an absent one. In
- * DIMR_PRECISION_BF16 weights and inputs of LINEAR and LINEAR_GEGLU are rounded first. */
+ * DIMR_PRECISION_BF16 the operands of LINEAR, LINEAR_GEGLU and the gradients of LINEAR are rounded first. */
 double *op_reference (const DimrGraph      *graph,
                       const DimrNode       *node,
                       const double * const *inputs,

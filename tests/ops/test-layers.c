@@ -1,5 +1,6 @@
-/* Single layers of the network against the numbers of its authors' code.
+/* Single layers of the network, and their gradients, against the numbers of its authors' code.
  * SPDX-License-Identifier: Apache-2.0 */
+#include "core/graph/dimr-gradient.h"
 #include "kernels/cpu/cpu-private.h"
 #include "reference.h"
 
@@ -96,56 +97,103 @@ typedef enum
   Y_IS_PICTURE = 2,
 } Order;
 
-/* Tolerance as for activations: 1e-5 of the largest value. */
+/* A tensor of the file as the graph wants it; g_free(). */
+static float *
+dup_for_graph (Layer      *self,
+               const char *name,
+               gboolean    is_picture)
+{
+  DimrTensor *tensor = peek (self, name);
+  float *x = dimr_tensor_dup_f32 (tensor), *turned;
+
+  if (!is_picture)
+    return x;
+  turned = dup_transposed (x, dimr_tensor_peek_shape (tensor), TRUE);
+  g_free (x);
+  return turned;
+}
+
+static void
+check_output (Layer        *self,
+              DimrPlan     *plan,
+              DimrProgram  *program,
+              guint         i,
+              const char   *name,
+              gboolean      is_picture,
+              double        bound)
+{
+  const gsize n = dimr_tensor_get_n_elements (peek (self, name));
+  g_autofree float *want = dup_for_graph (self, name, is_picture), *y = g_new (float, n);
+  float largest = 0;
+
+  dimr_program_read (program, dimr_plan_get_output (plan, i), y, n);
+  for (gsize k = 0; k < n; k++)
+    largest = MAX (largest, fabsf (want[k]));
+  g_assert_cmpfloat (largest, >, 0);
+  for (gsize k = 0; k < n; k++)
+    if (!(fabs ((double) y[k] - (double) want[k]) <= bound * (double) largest))
+      g_error ("%s.%s: element %" G_GSIZE_FORMAT " is %g, not %g", self->layer, name, k, (double) y[k], (double) want[k]);
+}
+
+static void
+write_input (Layer       *self,
+             DimrPlan    *plan,
+             DimrProgram *program,
+             const char  *name,
+             gboolean     is_picture)
+{
+  g_autofree float *x = dup_for_graph (self, name, is_picture);
+
+  dimr_program_write (program, dimr_plan_get_input (plan, name), x, dimr_tensor_get_n_elements (peek (self, name)) * sizeof (float));
+}
+
+/* Tolerances: as for activations, 1e-5 of the largest value, and for gradients 2e-5 of it. */
 static void
 check (Layer      *self,
-       DimrNodeId  output,
+       DimrNodeId  y,
        Order       order)
 {
+  const DimrNodeId x = dimr_graph_find (self->graph, "x");
+  const DimrSeed seed = { y, dimr_graph_add_input (self->graph, "gy", DIMR_DTYPE_F32, dimr_graph_peek_node (self->graph, y)->shape) };
+  g_autoptr (GPtrArray) names = g_ptr_array_new_with_free_func (g_free);
+  g_autoptr (GArray) wanted = g_array_new (FALSE, FALSE, sizeof (DimrNodeId));
   g_autoptr (DimrDevice) device = cpu_device_new (2, NULL);
   g_autoptr (DimrProgram) program = NULL;
   g_autoptr (DimrPlan) plan = NULL;
   g_autoptr (GError) error = NULL;
-  DimrTensor *expected = peek (self, "y"), *x = peek (self, "x");
-  const gsize n = dimr_tensor_get_n_elements (expected);
-  g_autofree float *y = g_new (float, n), *in = dimr_tensor_dup_f32 (x), *want = dimr_tensor_dup_f32 (expected);
-  float largest = 0;
+  g_autofree DimrNodeId *outputs = NULL;
 
+  g_array_append_val (wanted, x);
+  g_ptr_array_add (names, g_strdup ("gx"));
+  for (guint id = 0; id < y; id++)
+    if (dimr_graph_peek_node (self->graph, id)->op == DIMR_OP_PARAM)
+      {
+        const DimrNodeId param_id = id;
+
+        g_array_append_val (wanted, param_id);
+        /* "layer.p.weight" → "g.weight" */
+        g_ptr_array_add (names, g_strconcat ("g.", dimr_graph_peek_node (self->graph, id)->name + strlen (self->layer) + 3, NULL));
+      }
+  outputs = g_new (DimrNodeId, wanted->len + 1);
+  outputs[0] = y;
+  dimr_graph_add_gradients (self->graph, &seed, 1, &g_array_index (wanted, DimrNodeId, 0), wanted->len, NULL, outputs + 1);
   dimr_graph_finish (self->graph, &error);
   g_assert_no_error (error);
-  plan = dimr_plan_new (self->graph, &output, 1, device, DIMR_PRECISION_F32, &error);
+  plan = dimr_plan_new (self->graph, outputs, wanted->len + 1, device, DIMR_PRECISION_F32, &error);
   g_assert_no_error (error);
   program = dimr_device_compile (device, plan, self->weights, NULL, &error);
   g_assert_no_error (error);
 
-  if (order & X_IS_PICTURE)
-    {
-      float *turned = dup_transposed (in, dimr_tensor_peek_shape (x), TRUE);
-      g_free (in);
-      in = turned;
-    }
-  dimr_program_write (program, dimr_plan_get_input (plan, "x"), in, dimr_tensor_get_n_elements (x) * sizeof (float));
+  write_input (self, plan, program, "x", order & X_IS_PICTURE);
+  write_input (self, plan, program, "gy", order & Y_IS_PICTURE);
   if (dimr_plan_get_input (plan, "log_snr") != DIMR_NODE_NONE)
-    {
-      g_autofree float *log_snr = dimr_tensor_dup_f32 (peek (self, "log_snr"));
-      dimr_program_write (program, dimr_plan_get_input (plan, "log_snr"), log_snr, 2 * sizeof (float));
-    }
+    write_input (self, plan, program, "log_snr", FALSE);
   dimr_program_run (program, NULL, &error);
   g_assert_no_error (error);
-  dimr_program_read (program, dimr_plan_get_output (plan, 0), y, n);
-  if (order & Y_IS_PICTURE)
-    {
-      float *turned = dup_transposed (y, dimr_tensor_peek_shape (expected), FALSE);
-      g_free (y);
-      y = turned;
-    }
 
-  for (gsize i = 0; i < n; i++)
-    largest = MAX (largest, fabsf (want[i]));
-  g_assert_cmpfloat (largest, >, 0);
-  for (gsize i = 0; i < n; i++)
-    if (!(fabsf (y[i] - want[i]) <= 1e-5f * largest))
-      g_error ("%s: element %" G_GSIZE_FORMAT " is %g, not %g", self->layer, i, (double) y[i], (double) want[i]);
+  check_output (self, plan, program, 0, "y", order & Y_IS_PICTURE, 1e-5);
+  for (guint i = 0; i < wanted->len; i++)
+    check_output (self, plan, program, i + 1, g_ptr_array_index (names, i), i == 0 && (order & X_IS_PICTURE), 2e-5);
 }
 
 #define NONE DIMR_NODE_NONE
@@ -346,7 +394,7 @@ test_convnext_block (void)
     }
 }
 
-/* @shape as the graph wants it. */
+/* x as the graph wants it. */
 static DimrNodeId
 picture_input (Layer *self)
 {

@@ -1,8 +1,9 @@
 /* The library of models: what files are, where they are found, how they get in, and their hashes.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "core/base/dimr-error.h"
-#include "core/library/dimr-hash.h"
+#include "core/base/dimr-hash.h"
 #include "core/library/dimr-library.h"
+#include "tests/golden/golden-autoencoder.h"
 #include "tests/reference.h"
 
 #include <glib/gstdio.h>
@@ -108,6 +109,26 @@ test_entry_model (Place         *place,
   g_assert_cmpuint (dimr_entry_get_n_macs (entry), >, 1000);
   g_assert_cmpuint (dimr_entry_get_n_bytes (entry), >, 4 * dimr_entry_get_n_parameters (entry));
   g_assert_null (dimr_entry_get_hash (entry));
+}
+
+/* The published layout of Stable Diffusion's autoencoder, with narrow synthetic tensors. */
+static void
+test_entry_autoencoder (Place         *place,
+                        gconstpointer  data)
+{
+  g_autofree char *path = golden_autoencoder_unpack ("hf_new");
+  g_autoptr (DimrEntry) entry = NULL;
+
+  if (path == NULL)
+    {
+      g_test_skip ("needs the whole set of reference numbers");
+      return;
+    }
+  entry = dimr_entry_new (path, NULL);
+  g_assert_cmpint (dimr_entry_get_kind (entry), ==, DIMR_ENTRY_AUTOENCODER);
+  g_assert_cmpuint (dimr_entry_get_latent_channels (entry), ==, 4);
+  g_assert_false (dimr_entry_is_latent (entry));
+  golden_autoencoder_remove ();
 }
 
 static void
@@ -360,6 +381,7 @@ main (int    argc,
   g_test_init (&argc, &argv, G_TEST_OPTION_ISOLATE_DIRS, NULL);
 #define ADD(path, function) g_test_add ("/library/" path, Place, NULL, place_init, function, place_clear)
   ADD ("entry/model", test_entry_model);
+  ADD ("entry/autoencoder", test_entry_autoencoder);
   ADD ("entry/other", test_entry_other);
   ADD ("hash/is-remembered", test_hash_is_remembered);
   ADD ("hash/errors", test_hash_errors);

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "kernels/cpu/simd/simd-head.h"
 #include "kernels/cpu/simd/simd-tables.h"
-#include "kernels/cpu/simd/simd-tile.h"
-
-#include <float.h>
 
 /* One head of one image: keys and values go into panels once, then, for as many queries as a
  * tile has rows: scores, softmax, and the product with the values, all in the first-level cache.
@@ -19,84 +17,9 @@ typedef struct
 } Head;
 
 static gsize
-round_up (gsize n)
-{
-  return (n + PANEL - 1) / PANEL * PANEL;
-}
-
-static gsize
 attention_scratch (gsize n_tokens, gsize head_width)
 {
   return round_up (n_tokens) * (head_width + TILE_ROWS) + n_tokens * round_up (head_width);
-}
-
-static void
-pack_keys (const Head *self, const float *k)
-{
-  for (gsize first = 0; first < self->columns; first += PANEL)
-    for (gsize c = 0; c < PANEL; c++)
-      {
-        float *out = self->keys + first * self->hd + c;
-        const float *row = k + (first + c) * self->stride;
-
-        for (gsize i = 0; i < self->hd; i++)
-          out[i * PANEL] = first + c < self->n ? row[i] : 0.f;
-      }
-}
-
-static void
-pack_values (const Head *self, const float *v)
-{
-  for (gsize first = 0; first < self->hd; first += PANEL)
-    {
-      const gsize width = MIN (PANEL, self->hd - first);
-      float *out = self->values + first * self->n;
-
-      for (gsize j = 0; j < self->n; j++, out += PANEL)
-        {
-          const float *row = v + j * self->stride + first;
-
-          for (gsize i = 0; i < PANEL; i++)
-            out[i] = i < width ? row[i] : 0.f;
-        }
-    }
-}
-
-/* scores[i] → exp ((scores[i] − max) / √HD); returns the sum. The columns past the last token are
- * left out of both. */
-CPU_INLINE float
-soften (float *scores, gsize n, float scale)
-{
-  vec top = vec_splat (-FLT_MAX), sum = vec_splat (0.f);
-  const gsize whole = n / CPU_LANES * CPU_LANES;
-  float largest, rest[CPU_LANES];
-
-  for (gsize j = 0; j < whole; j += CPU_LANES)
-    top = vec_max (top, vec_load (scores + j));
-  vec_store (rest, top);
-  largest = rest[0];
-  for (gsize i = 1; i < CPU_LANES; i++)
-    largest = MAX (largest, rest[i]);
-  for (gsize j = whole; j < n; j++)
-    largest = MAX (largest, scores[j]);
-
-  for (gsize j = 0; j < whole; j += CPU_LANES)
-    {
-      vec e = vec_exp ((vec_load (scores + j) - vec_splat (largest)) * vec_splat (scale));
-
-      vec_store (scores + j, e);
-      sum += e;
-    }
-  if (whole < n)
-    {
-      vec e = vec_exp ((vec_load (scores + whole) - vec_splat (largest)) * vec_splat (scale));
-
-      for (gsize i = n - whole; i < CPU_LANES; i++)
-        e[i] = 0.f;
-      vec_store (scores + whole, e);
-      sum += e;
-    }
-  return vec_sum (sum);
 }
 
 CPU_INLINE void
@@ -157,8 +80,8 @@ attention (const CpuAttention *self, gsize image, gsize head, gsize token, gsize
     .scores = scratch + columns * hd + n * round_up (hd),
   };
 
-  pack_keys (&h, q + d);
-  pack_values (&h, q + 2 * d);
+  pack_keys (q + d, n, hd, 3 * d, h.keys);
+  pack_values (q + 2 * d, n, hd, 3 * d, h.values);
 #define ATTEND(i, rows) attend (rows, &h, q + (token + i) * 3 * d, y + (token + i) * d, d)
   TILE_FOR_ROWS (n_tokens, ATTEND);
 }

@@ -18,3 +18,7 @@ void CPU_NAME (simd_rows_fill)      (CpuSimd *table);
 void CPU_NAME (simd_conv_fill)      (CpuSimd *table);
 void CPU_NAME (simd_conv2d_fill)    (CpuSimd *table);
 void CPU_NAME (simd_group_norm_fill) (CpuSimd *table);
+void CPU_NAME (simd_grad_fill)      (CpuSimd *table);
+void CPU_NAME (simd_attention_grad_fill) (CpuSimd *table);
+void CPU_NAME (simd_conv_grad_fill) (CpuSimd *table);
+void CPU_NAME (simd_weight_grad_fill) (CpuSimd *table);

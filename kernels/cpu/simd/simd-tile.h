@@ -68,6 +68,34 @@ tile_multiply (Tile tile, const guint rows, const TileKind kind, gsize k, const 
     }
 }
 
+/* tile[i] += Σ_j a[j, i] b[j] for @rows columns of A, B [k][PANEL]: the same with A on its side. */
+CPU_INLINE void
+tile_multiply_transposed (Tile tile, const guint rows, const TileKind kind, gsize k, const float *a, gsize lda,
+                          const float *b)
+{
+  for (gsize j = 0; j < k; j++)
+    {
+      vec b0 = vec_load (b + j * PANEL), b1 = vec_load (b + j * PANEL + CPU_LANES);
+
+#pragma GCC unroll 16
+      for (guint i = 0; i < rows; i++)
+        {
+          vec ai = vec_splat (a[j * lda + i]);
+
+          if (kind == TILE_BF16_DOT)
+            {
+              tile[i][0] = vec_dot_bf16 (tile[i][0], ai, b0);
+              tile[i][1] = vec_dot_bf16 (tile[i][1], ai, b1);
+            }
+          else
+            {
+              tile[i][0] += ai * b0;
+              tile[i][1] += ai * b1;
+            }
+        }
+    }
+}
+
 /* The last panel may stick out over the last column: its tile goes through memory.
  * y[i, c] = tile[i, c] + base[i, c] */
 static __attribute__ ((noinline, unused)) void

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "core/library/dimr-hash.h"
+#include "core/base/dimr-hash.h"
 
 #include "core/base/dimr-error.h"
 #include "core/base/dimr-file.h"

@@ -1,0 +1,80 @@
+/* op-reference-private.h — what the slow ops read their inputs with
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#pragma once
+
+#include "op-reference.h"
+
+typedef struct
+{
+  const DimrGraph *graph;
+  const DimrNode *node;
+  const double * const *in;
+  gboolean bf16;
+  double *y;
+} Op;
+
+/* The functions of op-reference-grad.c. */
+extern void (* const op_reference_gradients[DIMR_N_OPS - DIMR_OP_FIRST_GRADIENT]) (const Op *op);
+
+static inline const DimrShape *
+op_shape (const Op *op,
+          guint     slot)
+{
+  return &dimr_graph_peek_node (op->graph, op->node->inputs[slot])->shape;
+}
+
+static inline const gint64 *
+dims (const Op *op,
+      guint     slot)
+{
+  return op_shape (op, slot)->dims;
+}
+
+static inline gint64
+last_dim (const DimrShape *shape)
+{
+  return shape->dims[shape->n_dims - 1];
+}
+
+static inline gint64
+channels (const Op *op,
+          guint     slot)
+{
+  return last_dim (op_shape (op, slot));
+}
+
+static inline gint64
+rows_of (const DimrShape *shape)
+{
+  return (gint64) dimr_shape_n_elements (shape) / last_dim (shape);
+}
+
+static inline gint64
+n_rows (const Op *op)
+{
+  return rows_of (&op->node->shape);
+}
+
+/* An operand of a product. */
+static inline double
+operand (const Op *op,
+         double    value)
+{
+  return op->bf16 ? (double) dimr_bf16_to_f32 (dimr_f32_to_bf16 ((float) value)) : value;
+}
+
+/* Element @c of row @r of the inputs [first, n) side by side. */
+static inline double
+side_by_side (const Op *op,
+              guint     first,
+              gint64    r,
+              gint64    c)
+{
+  guint slot = first;
+
+  while (c >= channels (op, slot))
+    c -= channels (op, slot++);
+  return op->in[slot][r * channels (op, slot) + c];
+}
