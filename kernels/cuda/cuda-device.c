@@ -117,7 +117,7 @@ cuda_device_supports (DimrDevice       *device,
   if (precision == DIMR_PRECISION_BF16 && self->capability < BF16_CAPABILITY)
     {
       g_set_error (error, DIMR_ERROR, DIMR_ERROR_UNSUPPORTED,
-                   "%s has no bfloat16 (its compute capability is %d.%d, and that begins with 8.0); use --precision fp32",
+                   "%s has no bfloat16 (its compute capability is %d.%d, and that begins with 8.0); use --precision f32",
                    self->name, self->capability / 10, self->capability % 10);
       return FALSE;
     }

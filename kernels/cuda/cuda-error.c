@@ -170,7 +170,7 @@ cuda_device_check_blas (CudaDevice      *self,
     cuda_error_set (error, cudaErrorMemoryAllocation, self->name);
   else if (status == CUBLAS_STATUS_ARCH_MISMATCH || status == CUBLAS_STATUS_NOT_SUPPORTED)
     g_set_error (error, DIMR_ERROR, DIMR_ERROR_UNSUPPORTED,
-                 "cuBLAS cannot compute a product of this model on %s (%s); use --precision fp32 or the CPU",
+                 "cuBLAS cannot compute a product of this model on %s (%s); use --precision f32 or the CPU",
                  self->name, cublasLtGetStatusName (status));
   else
     g_set_error (error, DIMR_ERROR, DIMR_ERROR_DEVICE,
