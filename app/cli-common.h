@@ -25,6 +25,7 @@ typedef enum
 /* The commands: argv[0] is the command's name. */
 int             studio_cli_generate (int argc, char **argv);
 int             studio_cli_forward  (int argc, char **argv);
+int             studio_cli_gradients (int argc, char **argv);
 int             studio_cli_info     (int argc, char **argv);
 int             studio_cli_convert  (int argc, char **argv);
 int             studio_cli_devices  (int argc, char **argv);

@@ -24,4 +24,5 @@
 #include "core/model/dimr-cost.h"
 #include "core/model/dimr-model.h"
 #include "core/model/dimr-synthetic.h"
+#include "core/train/dimr-gradients.h"
 #include "core/weights/dimr-safetensors-writer.h"
