@@ -102,6 +102,8 @@ cuda_slot_type (const DimrGraph *graph,
   const CudaOp *op = cuda_op_get (dimr_graph_peek_node (graph, id)->op);
   const guint bit = slot <= CUDA_SLOT_RESULT ? CUDA_SLOT (slot) : 0;
 
+  /* Only nodes that the device supports come here. */
+  g_assert (op != NULL);
   if (op->as_stored & bit)
     return cuda_storage (graph, id, precision) == DIMR_DTYPE_F32 ? CUDA_TYPE_F32 : CUDA_TYPE_BF16;
   return op->wide & bit ? CUDA_TYPE_F32 : cuda_type (precision);
@@ -362,9 +364,11 @@ cuda_builder_prepare (CudaBuilder *self,
                       DimrNodeId   id)
 {
   const DimrNode *node = dimr_graph_peek_node (self->graph, id);
+  const CudaOp *op = cuda_op_get (node->op);
 
+  g_assert (op != NULL);
   self->scratch = 0;
   g_array_set_size (self->closing, 0);
-  cuda_op_get (node->op)->prepare (self, node, id);
+  op->prepare (self, node, id);
   g_array_append_vals (self->launches, self->closing->data, self->closing->len);
 }

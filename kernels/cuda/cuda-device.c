@@ -248,6 +248,7 @@ cuda_device_open (guint    index,
   g_free (self->name);
   self->name = g_utf8_make_valid (properties.name, (gssize) strnlen (properties.name, sizeof properties.name));
   self->capability = properties.major * 10 + properties.minor;
+  self->total = self->available = properties.totalGlobalMem;
   self->product_workspace = (gsize) (properties.major >= 9 ? 32 : 4) << 20;
   self->eager = g_strcmp0 (g_getenv ("DIMR_CUDA_EAGER"), "1") == 0;
   if (!open_streams (self, error) || !cuda_device_check_blas (self, cublasLtCreate (&self->lt), error))

@@ -44,6 +44,8 @@ struct _CudaDevice
   cudaStream_t       copy_stream;
   cublasLtHandle_t   lt;
   gsize              product_workspace;
+  guint64            total;       /* bytes of memory, and those that may be used, as last seen */
+  guint64            available;
   CudaStaging       *staging;
   CudaParams        *params;
   CudaProducts      *products;
@@ -71,6 +73,9 @@ gboolean       cuda_device_check_blas  (CudaDevice        *self,
  * fails with DIMR_ERROR_DEVICE_LOST where an earlier call has found it lost. */
 gboolean       cuda_device_enter       (CudaDevice        *self,
                                         GError           **error);
+
+/* For tests: no device is lost any more. */
+void           cuda_error_forget       (void);
 
 /* ---- cuda-memory.c ---- */
 
