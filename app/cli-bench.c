@@ -36,6 +36,7 @@ typedef struct
   Measure measure;
   StudioBenchStored *stored; /* NULL: nothing to compare with */
   gboolean json;
+  const char *output;       /* NULL: not stored */
   StudioProgress *progress; /* drawn by the working thread alone */
   guint n_done, n_stages;   /* of the progress */
   DimrModel *model;
@@ -81,6 +82,15 @@ static double
 seconds_since (gint64 began)
 {
   return (double) (g_get_monotonic_time () - began) / G_USEC_PER_SEC;
+}
+
+/* After every part, so that a run that is stopped leaves what it has. */
+static gboolean
+store (Bench   *self,
+       GError **error)
+{
+  self->result.peak_memory = dimr_bench_get_peak_memory ();
+  return self->output == NULL || studio_bench_save (&self->result, self->output, error);
 }
 
 /* ---- what is measured ---- */
@@ -184,7 +194,7 @@ measure_peaks (Bench         *self,
   dimr_bench_reset_peak_memory ();
   if (self->json)
     studio_bench_print_peaks (result);
-  return TRUE;
+  return store (self, error);
 }
 
 static void
@@ -227,6 +237,8 @@ measure_steps (Bench         *self,
           g_array_append_val (result->steps, step);
           if (self->json)
             studio_bench_print_step (result, &step);
+          if (!store (self, error))
+            return FALSE;
           continue;
         }
       dimr_bench_step_clear (&step);
@@ -285,7 +297,7 @@ measure_pictures (Bench         *self,
   result->has_pictures = TRUE;
   if (self->json)
     studio_bench_print_pictures (result);
-  return TRUE;
+  return store (self, error);
 }
 
 static gboolean
@@ -309,10 +321,7 @@ measure (gpointer       data,
     return FALSE;
   /* The engine opens a device of its own: two copies of the parameters may not fit. */
   g_clear_object (&device);
-  if (self->measure & MEASURE_PICTURES && !measure_pictures (self, cancellable, error))
-    return FALSE;
-  self->result.peak_memory = dimr_bench_get_peak_memory ();
-  return TRUE;
+  return !(self->measure & MEASURE_PICTURES) || measure_pictures (self, cancellable, error);
 }
 
 static void
@@ -441,6 +450,7 @@ studio_cli_bench (int    argc,
 
   self.device = device != NULL ? device : "auto";
   self.precision = precision;
+  self.output = output;
   self.n_threads = (guint) threads;
   self.n_steps = (guint) steps;
   self.result.date = g_date_time_format (now, "%Y-%m-%dT%H:%M:%SZ");
@@ -458,7 +468,5 @@ studio_cli_bench (int    argc,
     show (&self);
   if (self.stored != NULL)
     studio_bench_stored_tell (self.stored, &self.result, self.json);
-  if (output != NULL && !studio_bench_save (&self.result, output, &error))
-    return studio_cli_report (error, self.json);
   return STUDIO_EXIT_OK;
 }

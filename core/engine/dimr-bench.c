@@ -256,7 +256,7 @@ describe_shape (const DimrGraph *graph,
     g_string_append_printf (text, "%s%" G_GINT64_FORMAT, i > 0 ? " × " : "", node->shape.dims[i]);
   if (node->op == DIMR_OP_ATTENTION)
     g_string_append_printf (text, ", %u heads", node->attrs.n_heads);
-  else if (node->op == DIMR_OP_DEPTHWISE_CONV || node->op == DIMR_OP_CONV_TO_IMAGE)
+  else if (node->op == DIMR_OP_DEPTHWISE_CONV || node->op == DIMR_OP_CONV_TO_IMAGE || node->op == DIMR_OP_CONV2D)
     g_string_append_printf (text, ", %" G_GINT64_FORMAT " × %" G_GINT64_FORMAT, input_shape (graph, node, 1)->dims[2],
                             input_shape (graph, node, 1)->dims[3]);
   return g_string_free (text, FALSE);

@@ -39,7 +39,7 @@ n_elements_read (const DimrGraph *graph,
     return written;
   if (node->op == DIMR_OP_ADD_POSITION && slot == 1)
     return MIN (all, written / (guint64) node->shape.dims[0]);
-  return node->op == DIMR_OP_SLICE_TOKENS ? written : all;
+  return node->op == DIMR_OP_SLICE_TOKENS || node->op == DIMR_OP_SLICE_CHANNELS ? written : all;
 }
 
 static gboolean

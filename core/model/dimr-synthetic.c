@@ -34,7 +34,8 @@ static Spread
 choose_spread (const char      *name,
                const DimrShape *shape)
 {
-  if (strstr (name, "_embed") != NULL)
+  if (strstr (name, "embeds.") != NULL || strstr (name, "embeddings.") != NULL || strstr (name, "pos_embed") != NULL ||
+      strstr (name, "embedding_table") != NULL || strstr (name, "label_emb") != NULL)
     return (Spread){ 0, 0.1 };
   if (shape->n_dims >= 2)
     return (Spread){ 0, fan_in_deviation (shape) * (shape->n_dims == 4 && shape->dims[1] == 1 ? DEPTHWISE_GAIN : 1) };

@@ -63,9 +63,10 @@ check_step (JsonObject *step,
   g_assert_cmpint (bytes, ==, json_object_get_int_member (step, "bytes"));
   g_assert_cmpfloat_with_epsilon (sum, all, 1e-6);
   g_assert_cmpfloat_with_epsilon (shares, 1, 1e-3);
-  /* One by one they take what they take together, but for the waits between them; a busy machine may triple either. */
-  g_assert_cmpfloat (all, >, seconds / 3);
-  g_assert_cmpfloat (all, <, seconds * 3);
+  /* One by one they take what they take together, but for the waits between them. On a busy machine either
+   * may be several times as long; a wrong unit, or most of the network left out, is still seen. */
+  g_assert_cmpfloat (all, >, seconds / 20);
+  g_assert_cmpfloat (all, <, seconds * 20);
 }
 
 static void
@@ -176,6 +177,9 @@ test_compares_with_a_stored_run (void)
   cli_run (&result, "bench --device cpu --time 0 --measure step --precision bf16 --compare %s/run.json", folder);
   cli_assert_status (&result, 2);
   g_assert_nonnull (strstr (result.err, "was measured with “f32”, not with “bf16”"));
+  cli_run (&result, "bench --device cpu --time 0 --measure step --output %s/no/such/folder.json", folder);
+  cli_assert_status (&result, 1);
+  g_assert_nonnull (strstr (result.err, "no/such/folder.json"));
   cli_run (&result, "bench --compare %s/nothing.json", folder);
   cli_assert_status (&result, 1);
   cli_remove_folder (folder);
