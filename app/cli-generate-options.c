@@ -5,11 +5,13 @@
 
 #include "app/cli-common.h"
 
+#include <string.h>
 
 #define DEFAULT_FOLDER "dimr-pictures"
 #define DEFAULT_BATCH 4
 #define MAX_STEPS 1000
 #define MAX_COUNT 1000000
+#define MAX_CHANNELS 64
 #define MAX_BATCH 4096
 #define MAX_MICRO_BATCH 256
 #define MAX_REUSE 1000
@@ -32,7 +34,7 @@ void
 studio_generate_options_clear (StudioGenerateOptions *self)
 {
   char **strings[] = { &self->model, &self->classes, &self->cfg, &self->guidance, &self->power, &self->sampler,
-                       &self->grid, &self->seed, &self->index, &self->device, &self->precision, &self->out,
+                       &self->grid, &self->eta, &self->guided_channels, &self->seed, &self->index, &self->device, &self->precision, &self->out,
                        &self->noise, &self->trace };
 
   for (guint i = 0; i < G_N_ELEMENTS (strings); i++)
@@ -56,8 +58,12 @@ studio_generate_options_parse (StudioGenerateOptions *self,
     { "power", 0, 0, G_OPTION_ARG_STRING, &self->power, N_("Power of the cosine guidance, above 0 up to 100 (the model's)"), "P" },
     { "steps", 0, 0, G_OPTION_ARG_INT64, &self->steps, N_("Evaluations of the network, 1 to 1000 (the model's)"), "N" },
     { "sampler", 0, 0, G_OPTION_ARG_STRING, &self->sampler,
-      N_("dpm-solver-fast, dpm-solver-2m or dpm-solver-3m (the model's)"), N_("NAME") },
+      N_("dpm-solver-fast, dpm-solver-2m, dpm-solver-3m, ddpm or ddim (the model's)"), N_("NAME") },
     { "grid", 0, 0, G_OPTION_ARG_STRING, &self->grid, N_("Where the steps lie in time: uniform or log-snr (uniform)"), N_("NAME") },
+    { "eta", 0, 0, G_OPTION_ARG_STRING, &self->eta, N_("How much noise DDIM adds in each step, 0 to 1 (0)"), N_("ETA") },
+    { "clip", 0, 0, G_OPTION_ARG_NONE, &self->clip, N_("DDPM and DDIM: keep the predicted picture between −1 and 1; for models of pixels"), NULL },
+    { "guided-channels", 0, 0, G_OPTION_ARG_STRING, &self->guided_channels,
+      N_("all, or a number: guide only the first channels, as DiT was released with 3 (the model's)"), "N" },
     { "model", 'm', 0, G_OPTION_ARG_FILENAME, &self->model, N_("Folder or weights file (the one that comes with the program)"), N_("PATH") },
     { "out", 'o', 0, G_OPTION_ARG_FILENAME, &self->out,
       N_("Folder for the pictures, or FILE.png for a single one (" DEFAULT_FOLDER ")"), N_("PATH") },
@@ -72,7 +78,7 @@ studio_generate_options_parse (StudioGenerateOptions *self,
     { "precision", 0, 0, G_OPTION_ARG_STRING, &self->precision, N_("auto, f32 or bf16 (auto: what suits the device)"), N_("NAME") },
     { "threads", 't', 0, G_OPTION_ARG_INT64, &self->threads, N_("Threads of the CPU, 0 for one a core (0)"), "N" },
     { "noise", 0, 0, G_OPTION_ARG_FILENAME, &self->noise,
-      N_("Start from the safetensors tensor “noise” [pictures, C, H, W] instead of the seed"), N_("FILE") },
+      N_("Start from the safetensors tensor “noise” [pictures, C, H, W] instead of the seed, and draw “noises” [steps, pictures, C, H, W] where it has them"), N_("FILE") },
     { "trace", 0, 0, G_OPTION_ARG_FILENAME, &self->trace,
       N_("Write the walk to a safetensors file: “times”, “xs” after every update, “latent”"), N_("FILE") },
     { "no-previews", 0, 0, G_OPTION_ARG_NONE, &self->no_previews, N_("Do not compute previews on the way; does not change the pictures"), NULL },
@@ -156,12 +162,21 @@ take_choices (const StudioGenerateOptions  *self,
               DimrRequest                  *request,
               GError                      **error)
 {
+  guint64 channels = 0;
+
   if (self->sampler != NULL && !dimr_sampler_kind_from_string (self->sampler, &request->sampler))
-    return refuse (error, _("--sampler is dpm-solver-fast, dpm-solver-2m or dpm-solver-3m, not “%s”"), self->sampler);
+    return refuse (error, _("--sampler is dpm-solver-fast, dpm-solver-2m, dpm-solver-3m, ddpm or ddim, not “%s”"), self->sampler);
   if (self->grid != NULL && !dimr_time_grid_from_string (self->grid, &request->time_grid))
     return refuse (error, _("--grid is uniform or log-snr, not “%s”"), self->grid);
   if (self->precision != NULL && !dimr_precision_from_string (self->precision, &request->precision))
     return refuse (error, _("--precision is auto, f32 or bf16, not “%s”"), self->precision);
+  if (self->eta != NULL && !parse_number (self->eta, 0, 1, &request->options.eta))
+    return refuse (error, _("--eta is a number from 0 to 1, not “%s”"), self->eta);
+  if (self->guided_channels != NULL && strcmp (self->guided_channels, "all") != 0 &&
+      (!g_ascii_string_to_unsigned (self->guided_channels, 10, 1, MAX_CHANNELS, &channels, NULL)))
+    return refuse (error, _("--guided-channels is “all” or a number from 1 to %d, not “%s”"), MAX_CHANNELS, self->guided_channels);
+  request->guidance.channels = (guint) channels;
+  request->options.clip = self->clip;
   if (self->guidance != NULL && !dimr_guidance_kind_from_string (self->guidance, &request->guidance.kind))
     return refuse (error, _("--guidance is constant or cosine, not “%s”"), self->guidance);
   if (self->cfg != NULL && !parse_number (self->cfg, 0, 100, &request->guidance.scale))
@@ -252,12 +267,46 @@ choose_class (DimrModel   *model,
 {
   guint n;
   const int *trained = dimr_model_peek_trained_classes (model, &n);
-  guint k = dimr_rng_below (request->seed, 0, DIMR_STREAM_CLASS, n > 0 ? n : DIMR_N_IMAGENET_CLASSES);
+  guint all = MIN (dimr_config_get_n_classes (dimr_model_peek_config (model)), DIMR_N_IMAGENET_CLASSES);
+  guint k = dimr_rng_below (request->seed, 0, DIMR_STREAM_CLASS, n > 0 ? n : MAX (all, 1));
 
   g_free (request->classes);
   request->classes = g_new (int, 1);
   request->classes[0] = n > 0 ? trained[k] : (int) k;
   request->n_classes = 1;
+}
+
+/* The floats of tensor @name, which has to have the shape @expected (transfer full). */
+static float *
+load_tensor (DimrWeights      *file,
+             const char       *name,
+             const DimrShape  *expected,
+             gsize            *n,
+             GError          **error)
+{
+  g_autofree char *wanted = dimr_shape_to_string (expected);
+  g_autofree char *found = NULL;
+  DimrTensor *tensor = dimr_weights_peek (file, name);
+  float *values;
+
+  if (tensor == NULL)
+    {
+      refuse (error, _("%s holds no tensor “%s”; it should have one of shape %s"), dimr_weights_get_path (file), name, wanted);
+      return NULL;
+    }
+  found = dimr_shape_to_string (dimr_tensor_peek_shape (tensor));
+  if (!dimr_shape_equal (dimr_tensor_peek_shape (tensor), expected))
+    {
+      refuse (error, _("The tensor “%s” in %s has the shape %s, but these pictures need %s"), name,
+              dimr_weights_get_path (file), found, wanted);
+      return NULL;
+    }
+  *n = dimr_tensor_get_n_elements (tensor);
+  values = dimr_tensor_dup_f32 (tensor);
+  if (values == NULL)
+    g_set_error (error, DIMR_ERROR, DIMR_ERROR_MEMORY, _("There is not enough memory for the noise in %s"),
+                 dimr_weights_get_path (file));
+  return values;
 }
 
 static gboolean
@@ -267,27 +316,19 @@ load_noise (const char   *path,
             GError      **error)
 {
   const DimrConfig *config = dimr_model_peek_config (model);
-  gint64 n = dimr_request_get_n_images (request);
-  DimrShape expected = DIMR_SHAPE (n, config->channels, config->image_size, config->image_size);
+  const gint64 n = dimr_request_get_n_images (request), c = config->channels, side = config->image_size;
+  const DimrShape start = DIMR_SHAPE (n, c, side, side), steps = DIMR_SHAPE (request->n_steps, n, c, side, side);
   g_autoptr (DimrWeights) file = dimr_weights_open (path, NULL, error);
-  g_autofree char *wanted = dimr_shape_to_string (&expected);
-  g_autofree char *found = NULL;
-  DimrTensor *noise;
 
   if (file == NULL)
     return FALSE;
-  noise = dimr_weights_peek (file, "noise");
-  if (noise == NULL)
-    return refuse (error, _("%s holds no tensor “noise”; it should have one of shape %s"), path, wanted);
-  found = dimr_shape_to_string (dimr_tensor_peek_shape (noise));
-  if (!dimr_shape_equal (dimr_tensor_peek_shape (noise), &expected))
-    return refuse (error, _("The noise in %s has the shape %s, but these pictures need %s"), path, found, wanted);
-  request->noise = dimr_tensor_dup_f32 (noise);
-  request->n_noise = dimr_tensor_get_n_elements (noise);
-  if (request->noise != NULL)
+  request->noise = load_tensor (file, "noise", &start, &request->n_noise, error);
+  if (request->noise == NULL)
+    return FALSE;
+  if (dimr_weights_peek (file, "noises") == NULL)
     return TRUE;
-  g_set_error (error, DIMR_ERROR, DIMR_ERROR_MEMORY, _("There is not enough memory for the noise in %s"), path);
-  return FALSE;
+  request->noises = load_tensor (file, "noises", &steps, &request->n_noises, error);
+  return request->noises != NULL;
 }
 
 static gboolean
@@ -302,6 +343,8 @@ complete_guidance (const StudioGenerateOptions  *self,
     guidance.kind = request->guidance.kind;
   if (self->cfg != NULL)
     guidance.scale = request->guidance.scale;
+  if (self->guided_channels != NULL)
+    guidance.channels = request->guidance.channels;
   if (self->power != NULL)
     {
       if (guidance.kind != DIMR_GUIDANCE_COSINE)

@@ -20,6 +20,8 @@ typedef struct
   char *power;
   char *sampler;
   char *grid;
+  char *eta;
+  char *guided_channels;
   char *seed;
   char *index;
   char *device;
@@ -37,6 +39,7 @@ typedef struct
   gboolean quiet;
   gboolean no_previews;
   gboolean skip_unconditional;
+  gboolean clip;
 } StudioGenerateOptions;
 
 void         studio_generate_options_init       (StudioGenerateOptions        *self);

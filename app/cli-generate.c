@@ -64,11 +64,18 @@ describe_classes (const DimrRequest *request)
 static char *
 describe_guidance (const DimrGuidance *guidance)
 {
+  GString *text = g_string_new (NULL);
+
   if (!dimr_guidance_is_on (guidance))
-    return g_strdup (_("guidance off"));
-  if (guidance->kind == DIMR_GUIDANCE_COSINE)
-    return g_strdup_printf (_("guidance %g (w = %g), cosine of power %g"), guidance->scale, guidance->scale - 1, guidance->power);
-  return g_strdup_printf (_("guidance %g (w = %g)"), guidance->scale, guidance->scale - 1);
+    g_string_append (text, _("guidance off"));
+  else if (guidance->kind == DIMR_GUIDANCE_COSINE)
+    g_string_append_printf (text, _("guidance %g (w = %g), cosine of power %g"), guidance->scale, guidance->scale - 1,
+                            guidance->power);
+  else
+    g_string_append_printf (text, _("guidance %g (w = %g)"), guidance->scale, guidance->scale - 1);
+  if (dimr_guidance_is_on (guidance) && guidance->channels > 0)
+    g_string_append_printf (text, _(" of the first %u channels"), guidance->channels);
+  return g_string_free (text, FALSE);
 }
 
 static void

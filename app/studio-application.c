@@ -33,7 +33,9 @@ show_preferences (GSimpleAction *action,
                   GVariant      *parameter,
                   gpointer       user_data)
 {
-  gtk_window_present (GTK_WINDOW (studio_preferences_new (GTK_WINDOW (get_window (user_data)))));
+  StudioWindow *window = get_window (user_data);
+
+  gtk_window_present (GTK_WINDOW (studio_preferences_new (GTK_WINDOW (window), studio_window_get_engine (window))));
 }
 
 static void

@@ -1,75 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "config.h"
 
-#include "ui/studio-controls.h"
+#include "ui/studio-controls-private.h"
 
 #include <glib/gi18n.h>
-#include <math.h>
-#include <string.h>
-
-#include "ui/studio-class-picker.h"
-#include "ui/studio-guidance-curve.h"
-#include "ui/studio-number-row.h"
-#include "ui/studio-seed-row.h"
-#include "ui/studio-settings.h"
 
 #define DRAFT_STEPS 10
 #define PAPER_STEPS 250
 
-struct _StudioControls
-{
-  GtkBox parent_instance;
-
-  StudioClassPicker *picker;
-  StudioNumberRow *guidance_row;
-  GtkDropDown *kind_dropdown;
-  GtkRevealer *cosine_revealer;
-  StudioGuidanceCurve *curve;
-  StudioNumberRow *power_row;
-  StudioNumberRow *steps_row;
-  GtkToggleButton *draft_button;
-  GtkToggleButton *normal_button;
-  GtkToggleButton *paper_button;
-  GtkDropDown *sampler_dropdown;
-  StudioSeedRow *seed_row;
-  StudioNumberRow *images_row;
-  GtkExpander *more;
-  StudioNumberRow *batch_row;
-  GtkDropDown *grid_dropdown;
-  GtkDropDown *precision_dropdown;
-  GtkSwitch *previews_switch;
-  GtkLabel *summary;
-  GtkButton *button;
-  GtkWidget *queue_button;
-
-  DimrModel *model;
-  gboolean loading; /* widgets take over stored values: nothing is to be stored */
-};
-
 G_DEFINE_FINAL_TYPE (StudioControls, studio_controls, GTK_TYPE_BOX)
 
-/* What store () writes and dup_state () keeps. */
-static const char * const stored_keys[] = {
-  "classes", "guidance-kind", "guidance-scale", "guidance-power", "steps", "sampler", "time-grid",
-  "seed", "first-index", "images", "batch", "precision", "previews",
-};
+/* The items of the two lists, in their order. */
+static const DimrPrecision precisions[] = { DIMR_PRECISION_AUTO, DIMR_PRECISION_BF16, DIMR_PRECISION_F32 };
+static const guint micro_batches[] = { 0, 1, 2, 4, 8, 16, 32 };
 
-static DimrGuidance
-default_guidance (StudioControls *self)
-{
-  if (self->model)
-    return dimr_model_get_default_guidance (self->model);
-  return (DimrGuidance) { DIMR_GUIDANCE_CONSTANT, 1.4, 2 };
-}
-
-static DimrSamplerKind
-default_sampler (StudioControls *self)
-{
-  return self->model ? dimr_model_get_default_sampler (self->model) : DIMR_SAMPLER_DPM_SOLVER_FAST;
-}
-
-static DimrGuidance
-current_guidance (StudioControls *self)
+DimrGuidance
+_studio_controls_get_guidance (StudioControls *self)
 {
   return (DimrGuidance) {
     .kind = gtk_drop_down_get_selected (self->kind_dropdown) == 1 ? DIMR_GUIDANCE_COSINE : DIMR_GUIDANCE_CONSTANT,
@@ -78,151 +24,56 @@ current_guidance (StudioControls *self)
   };
 }
 
-static guint
-current_steps (StudioControls *self)
+guint
+_studio_controls_get_steps (StudioControls *self)
 {
   return (guint) studio_number_row_get_value (self->steps_row);
 }
 
-static GVariant *
-int_list (const int *values,
-          guint      n)
+DimrPrecision
+_studio_controls_get_precision (StudioControls *self)
 {
-  return g_variant_new_fixed_array (G_VARIANT_TYPE_INT32, values, n, sizeof (gint32));
+  return precisions[MIN (gtk_drop_down_get_selected (self->precision_dropdown), G_N_ELEMENTS (precisions) - 1)];
 }
 
-/* --- Storing and loading --- */
-
-static void
-store (StudioControls *self)
+void
+_studio_controls_set_precision (StudioControls *self,
+                                DimrPrecision   precision)
 {
-  GSettings *settings = studio_settings_get ();
-  DimrGuidance guidance = current_guidance (self);
-  DimrGuidance usual = default_guidance (self);
-  DimrSamplerKind sampler = gtk_drop_down_get_selected (self->sampler_dropdown);
-  g_autofree char *seed_text = NULL;
-  guint64 seed = 0, first_index = 0;
-  const int *classes;
-  guint n;
-
-  classes = studio_class_picker_peek_classes (self->picker, &n);
-  g_settings_set_value (settings, "classes", int_list (classes, n));
-  g_settings_set_string (settings, "guidance-kind",
-                         guidance.kind == usual.kind ? "default" :
-                         guidance.kind == DIMR_GUIDANCE_COSINE ? "cosine" : "constant");
-  g_settings_set_double (settings, "guidance-scale",
-                         guidance.scale == studio_number_row_get_default_value (self->guidance_row) ? -1 : guidance.scale);
-  g_settings_set_double (settings, "guidance-power",
-                         guidance.power == studio_number_row_get_default_value (self->power_row) ? 0 : guidance.power);
-  g_settings_set_uint (settings, "steps",
-                       current_steps (self) == studio_number_row_get_default_value (self->steps_row) ? 0 : current_steps (self));
-  g_settings_set_string (settings, "sampler",
-                         sampler == default_sampler (self) ? "" : dimr_sampler_kind_to_string (sampler));
-  g_settings_set_string (settings, "time-grid",
-                         dimr_time_grid_to_string (gtk_drop_down_get_selected (self->grid_dropdown)));
-
-  if (studio_seed_row_get_seed (self->seed_row, &seed, &first_index))
-    seed_text = g_strdup_printf ("%" G_GUINT64_FORMAT, seed);
-  g_settings_set_string (settings, "seed", seed_text ? seed_text : "-1");
-  g_settings_set_uint64 (settings, "first-index", first_index);
-
-  g_settings_set_uint (settings, "images", (guint) studio_number_row_get_value (self->images_row));
-  g_settings_set_uint (settings, "batch", (guint) studio_number_row_get_value (self->batch_row));
-  g_settings_set_string (settings, "precision",
-                         gtk_drop_down_get_selected (self->precision_dropdown) == 1 ? "bf16" : "f32");
-  g_settings_set_boolean (settings, "previews", gtk_switch_get_active (self->previews_switch));
+  for (guint i = 0; i < G_N_ELEMENTS (precisions); i++)
+    if (precisions[i] == precision)
+      gtk_drop_down_set_selected (self->precision_dropdown, i);
 }
 
-static void
-load_classes (StudioControls *self)
+guint
+_studio_controls_get_micro_batch (StudioControls *self)
 {
-  g_autoptr(GArray) classes = studio_settings_dup_ints ("classes");
-  const int *trained = NULL;
-  guint n = 0;
+  const guint selected = gtk_drop_down_get_selected (self->micro_batch_dropdown);
 
-  if (classes->len != 1 || g_array_index (classes, int, 0) >= 0)
-    {
-      studio_class_picker_set_classes (self->picker, (const int *) classes->data, classes->len);
-      return;
-    }
-
-  /* Nobody has chosen yet: something that the model can show. */
-  if (!self->model || !dimr_model_is_conditional (self->model))
-    return;
-  trained = dimr_model_peek_trained_classes (self->model, &n);
-  studio_class_picker_set_classes (self->picker, n ? &trained[0] : (const int[]) { 207 }, 1);
+  return selected < G_N_ELEMENTS (micro_batches) ? micro_batches[selected] : self->other_micro_batch;
 }
 
-static void
-load_guidance (StudioControls *self)
+/* A number from a recipe or the command line's settings that the list does not have becomes its last item. */
+void
+_studio_controls_set_micro_batch (StudioControls *self,
+                                  guint           micro_batch)
 {
-  GSettings *settings = studio_settings_get ();
-  g_autofree char *kind = g_settings_get_string (settings, "guidance-kind");
-  double scale = g_settings_get_double (settings, "guidance-scale");
-  double power = g_settings_get_double (settings, "guidance-power");
-  DimrGuidance usual = default_guidance (self);
+  GtkStringList *list = GTK_STRING_LIST (gtk_drop_down_get_model (self->micro_batch_dropdown));
+  const char *other[] = { NULL, NULL };
+  char digits[16];
 
-  if (strcmp (kind, "default") != 0)
-    usual.kind = strcmp (kind, "cosine") == 0 ? DIMR_GUIDANCE_COSINE : DIMR_GUIDANCE_CONSTANT;
-  gtk_drop_down_set_selected (self->kind_dropdown, usual.kind == DIMR_GUIDANCE_COSINE);
-  if (scale < 0)
-    studio_number_row_reset (self->guidance_row);
-  else
-    studio_number_row_set_value (self->guidance_row, scale);
-  if (power <= 0)
-    studio_number_row_reset (self->power_row);
-  else
-    studio_number_row_set_value (self->power_row, power);
-}
-
-static void
-load_seed (StudioControls *self)
-{
-  g_autofree char *text = g_settings_get_string (studio_settings_get (), "seed");
-  guint64 seed;
-
-  if (g_ascii_string_to_unsigned (text, 10, 0, G_MAXUINT64, &seed, NULL))
-    studio_seed_row_set_seed (self->seed_row, seed, g_settings_get_uint64 (studio_settings_get (), "first-index"));
-  else
-    studio_seed_row_set_random (self->seed_row);
-}
-
-static void on_changed (StudioControls *self);
-
-static void
-load (StudioControls *self)
-{
-  GSettings *settings = studio_settings_get ();
-  g_autofree char *sampler_text = g_settings_get_string (settings, "sampler");
-  g_autofree char *grid = g_settings_get_string (settings, "time-grid");
-  g_autofree char *precision = g_settings_get_string (settings, "precision");
-  DimrSamplerKind sampler = default_sampler (self);
-  DimrTimeGrid time_grid = DIMR_TIME_GRID_UNIFORM;
-  DimrGuidance guidance = default_guidance (self);
-  guint steps = g_settings_get_uint (settings, "steps");
-
-  self->loading = TRUE;
-  studio_number_row_set_default_value (self->guidance_row, guidance.scale);
-  studio_number_row_set_default_value (self->power_row, guidance.power > 0 ? guidance.power : 2);
-  studio_number_row_set_default_value (self->steps_row, self->model ? dimr_model_get_default_steps (self->model) : 25);
-
-  load_classes (self);
-  load_guidance (self);
-  load_seed (self);
-  if (steps == 0)
-    studio_number_row_reset (self->steps_row);
-  else
-    studio_number_row_set_value (self->steps_row, steps);
-  dimr_sampler_kind_from_string (sampler_text, &sampler);
-  gtk_drop_down_set_selected (self->sampler_dropdown, sampler);
-  dimr_time_grid_from_string (grid, &time_grid);
-  gtk_drop_down_set_selected (self->grid_dropdown, time_grid);
-  studio_number_row_set_value (self->images_row, g_settings_get_uint (settings, "images"));
-  studio_number_row_set_value (self->batch_row, g_settings_get_uint (settings, "batch"));
-  gtk_drop_down_set_selected (self->precision_dropdown, strcmp (precision, "bf16") == 0);
-  gtk_switch_set_active (self->previews_switch, g_settings_get_boolean (settings, "previews"));
-  on_changed (self);
-  self->loading = FALSE;
+  for (guint i = 0; i < G_N_ELEMENTS (micro_batches); i++)
+    if (micro_batches[i] == micro_batch)
+      {
+        gtk_drop_down_set_selected (self->micro_batch_dropdown, i);
+        return;
+      }
+  g_snprintf (digits, sizeof digits, "%u", micro_batch);
+  other[0] = digits;
+  gtk_string_list_splice (list, G_N_ELEMENTS (micro_batches),
+                          g_list_model_get_n_items (G_LIST_MODEL (list)) - G_N_ELEMENTS (micro_batches), other);
+  self->other_micro_batch = micro_batch;
+  gtk_drop_down_set_selected (self->micro_batch_dropdown, G_N_ELEMENTS (micro_batches));
 }
 
 /* --- What follows from the values --- */
@@ -230,7 +81,7 @@ load (StudioControls *self)
 static void
 update_guidance (StudioControls *self)
 {
-  DimrGuidance guidance = current_guidance (self);
+  DimrGuidance guidance = _studio_controls_get_guidance (self);
   g_autofree char *text = NULL;
 
   /* Translators: the formula is the same in all languages; %.2f are numbers. */
@@ -240,7 +91,7 @@ update_guidance (StudioControls *self)
                           guidance.scale, guidance.scale - 1);
   g_object_set (self->guidance_row, "explanation", text, NULL);
   gtk_revealer_set_reveal_child (self->cosine_revealer, guidance.kind == DIMR_GUIDANCE_COSINE);
-  studio_guidance_curve_set_guidance (self->curve, &guidance, current_steps (self));
+  studio_guidance_curve_set_guidance (self->curve, &guidance, _studio_controls_get_steps (self));
 }
 
 static void
@@ -261,7 +112,7 @@ update_presets (StudioControls *self)
   for (guint i = 0; i < G_N_ELEMENTS (presets); i++)
     {
       g_autofree char *tooltip = g_strdup_printf (ngettext ("%u step", "%u steps", presets[i].steps), presets[i].steps);
-      gboolean active = !found && current_steps (self) == presets[i].steps;
+      gboolean active = !found && _studio_controls_get_steps (self) == presets[i].steps;
 
       found |= active;
       gtk_toggle_button_set_active (presets[i].button, active);
@@ -297,7 +148,13 @@ on_changed (StudioControls *self)
   update_presets (self);
   update_summary (self);
   if (!self->loading)
-    store (self);
+    _studio_controls_store (self);
+}
+
+void
+_studio_controls_update (StudioControls *self)
+{
+  on_changed (self);
 }
 
 static void
@@ -321,6 +178,7 @@ studio_controls_dispose (GObject *object)
   while ((child = gtk_widget_get_first_child (GTK_WIDGET (self))))
     gtk_box_remove (GTK_BOX (self), child);
   g_clear_object (&self->model);
+  g_clear_pointer (&self->device_name, g_free);
   G_OBJECT_CLASS (studio_controls_parent_class)->dispose (object);
 }
 
@@ -355,6 +213,11 @@ studio_controls_class_init (StudioControlsClass *klass)
   gtk_widget_class_bind_template_child (widget_class, StudioControls, grid_dropdown);
   gtk_widget_class_bind_template_child (widget_class, StudioControls, precision_dropdown);
   gtk_widget_class_bind_template_child (widget_class, StudioControls, previews_switch);
+  gtk_widget_class_bind_template_child (widget_class, StudioControls, micro_batch_dropdown);
+  gtk_widget_class_bind_template_child (widget_class, StudioControls, faster);
+  gtk_widget_class_bind_template_child (widget_class, StudioControls, skip_switch);
+  gtk_widget_class_bind_template_child (widget_class, StudioControls, skip_label);
+  gtk_widget_class_bind_template_child (widget_class, StudioControls, reuse_row);
   gtk_widget_class_bind_template_child (widget_class, StudioControls, summary);
   gtk_widget_class_bind_template_child (widget_class, StudioControls, button);
   gtk_widget_class_bind_template_child (widget_class, StudioControls, queue_button);
@@ -387,12 +250,17 @@ studio_controls_init (StudioControls *self)
   name_widget (self->kind_dropdown, _("Guidance over the steps"), NULL);
   name_widget (self->sampler_dropdown, _("Sampler"), _("How the steps are combined into a picture"));
   name_widget (self->grid_dropdown, _("Step spacing"), _("How the steps lie between noise and picture"));
-  name_widget (self->precision_dropdown, _("Precision"), NULL);
+  name_widget (self->precision_dropdown, _("Precision"),
+               _("Automatic takes what suits the device; bfloat16 is faster where the device has it, and slightly less exact"));
+  name_widget (self->micro_batch_dropdown, _("Images per evaluation"),
+               _("How many pictures the network computes at once: more are faster on a GPU and need more memory"));
+  name_widget (self->faster, _("Faster, not exact"), NULL);
+  name_widget (self->skip_switch, _("Skip the unconditional half near 1"), gtk_label_get_text (self->skip_label));
   name_widget (self->previews_switch, _("Show pictures while they form"), _("A preview never changes a picture"));
   name_widget (self->more, _("More settings"), NULL);
   name_widget (self->queue_button, _("Queue these settings behind the run"), NULL);
   studio_controls_show_job (self, NULL);
-  load (self);
+  _studio_controls_load (self);
 }
 
 void
@@ -404,13 +272,24 @@ studio_controls_set_model (StudioControls *self,
   g_set_object (&self->model, model);
   self->loading = TRUE;
   studio_class_picker_set_model (self->picker, model);
-  load (self);
+  _studio_controls_load (self);
+}
+
+void
+studio_controls_set_device (StudioControls *self,
+                            const char     *name)
+{
+  g_return_if_fail (STUDIO_IS_CONTROLS (self));
+
+  g_free (self->device_name);
+  self->device_name = g_strdup (name);
 }
 
 static gboolean
 check (StudioControls *self)
 {
-  StudioNumberRow *rows[] = { self->guidance_row, self->power_row, self->steps_row, self->images_row, self->batch_row };
+  StudioNumberRow *rows[] = { self->guidance_row, self->power_row, self->steps_row, self->images_row, self->batch_row,
+                              self->reuse_row };
   guint n;
 
   studio_class_picker_peek_classes (self->picker, &n);
@@ -424,7 +303,9 @@ check (StudioControls *self)
       /* A row that cannot be seen cannot explain itself. */
       if (rows[i] == self->batch_row && !studio_number_row_get_valid (rows[i]))
         gtk_expander_set_expanded (self->more, TRUE);
-      if (rows[i] == self->power_row && current_guidance (self).kind != DIMR_GUIDANCE_COSINE)
+      if (rows[i] == self->reuse_row && !studio_number_row_get_valid (rows[i]))
+        gtk_expander_set_expanded (self->faster, TRUE);
+      if (rows[i] == self->power_row && _studio_controls_get_guidance (self).kind != DIMR_GUIDANCE_COSINE)
         continue;
       if (!studio_number_row_check (rows[i]))
         return FALSE;
@@ -452,11 +333,15 @@ studio_controls_dup_request (StudioControls *self)
   request->count = (guint) studio_number_row_get_value (self->images_row);
   if (!studio_seed_row_get_seed (self->seed_row, &request->seed, &request->first_index))
     request->seed = dimr_request_random_seed ();
-  request->n_steps = current_steps (self);
+  request->n_steps = _studio_controls_get_steps (self);
   request->sampler = gtk_drop_down_get_selected (self->sampler_dropdown);
   request->time_grid = gtk_drop_down_get_selected (self->grid_dropdown);
-  request->guidance = current_guidance (self);
-  request->precision = gtk_drop_down_get_selected (self->precision_dropdown) == 1 ? DIMR_PRECISION_BF16 : DIMR_PRECISION_F32;
+  request->guidance = _studio_controls_get_guidance (self);
+  request->precision = _studio_controls_get_precision (self);
+  request->micro_batch = _studio_controls_get_micro_batch (self);
+  request->skip_unconditional = gtk_switch_get_active (self->skip_switch);
+  if (self->model && dimr_model_peek_config (self->model)->n_stages > 1)
+    request->reuse_low_branches = (guint) studio_number_row_get_value (self->reuse_row);
   request->batch = (guint) studio_number_row_get_value (self->batch_row);
   request->previews = gtk_switch_get_active (self->previews_switch);
 
@@ -496,45 +381,15 @@ studio_controls_apply_recipe (StudioControls    *self,
       studio_number_row_set_value (self->steps_row, recipe->n_steps);
       gtk_drop_down_set_selected (self->sampler_dropdown, recipe->sampler);
       gtk_drop_down_set_selected (self->grid_dropdown, recipe->time_grid);
-      gtk_drop_down_set_selected (self->precision_dropdown, recipe->precision == DIMR_PRECISION_BF16);
+      _studio_controls_set_precision (self, recipe->precision);
+      /* It belongs to the device: elsewhere it costs time and brings no byte back. */
+      _studio_controls_set_micro_batch (self, g_strcmp0 (recipe->device, self->device_name) == 0 ? recipe->micro_batch : 0);
+      gtk_switch_set_active (self->skip_switch, recipe->skip_unconditional);
+      studio_number_row_set_value (self->reuse_row, MAX (recipe->reuse_low_branches, 1));
       studio_number_row_set_value (self->images_row, 1);
     }
   if (parts & STUDIO_RECIPE_SEED)
     studio_seed_row_set_seed (self->seed_row, recipe->seed, recipe->image_index);
-}
-
-GVariant *
-studio_controls_dup_state (StudioControls *self)
-{
-  GVariantDict dict;
-
-  g_return_val_if_fail (STUDIO_IS_CONTROLS (self), NULL);
-
-  store (self);
-  g_variant_dict_init (&dict, NULL);
-  for (guint i = 0; i < G_N_ELEMENTS (stored_keys); i++)
-    {
-      g_autoptr(GVariant) value = g_settings_get_value (studio_settings_get (), stored_keys[i]);
-
-      g_variant_dict_insert_value (&dict, stored_keys[i], value);
-    }
-  return g_variant_ref_sink (g_variant_dict_end (&dict));
-}
-
-void
-studio_controls_set_state (StudioControls *self,
-                           GVariant       *state)
-{
-  g_return_if_fail (STUDIO_IS_CONTROLS (self));
-
-  for (guint i = 0; i < G_N_ELEMENTS (stored_keys); i++)
-    {
-      g_autoptr(GVariant) value = g_variant_lookup_value (state, stored_keys[i], NULL);
-
-      if (value)
-        g_settings_set_value (studio_settings_get (), stored_keys[i], value);
-    }
-  load (self);
 }
 
 void

@@ -19,13 +19,16 @@ G_DECLARE_FINAL_TYPE (StudioControls, studio_controls, STUDIO, CONTROLS, GtkBox)
 typedef enum
 {
   STUDIO_RECIPE_SEED = 1 << 0,
-  STUDIO_RECIPE_SETTINGS = 1 << 1, /* class, guidance, steps, sampler, precision */
+  STUDIO_RECIPE_SETTINGS = 1 << 1, /* class, guidance, steps, sampler, precision, what is faster */
   STUDIO_RECIPE_ALL = STUDIO_RECIPE_SEED | STUDIO_RECIPE_SETTINGS,
 } StudioRecipeParts;
 
 /* Takes over the model's defaults and what it was trained on; NULL: none is loaded. */
 void         studio_controls_set_model     (StudioControls    *self,
                                             DimrModel         *model);
+/* What computes now: a recipe's images per evaluation are taken over only where it made the picture. */
+void         studio_controls_set_device    (StudioControls    *self,
+                                            const char        *name);
 /* What is set, with the seed drawn where it is −1; without an output folder (transfer full).
  * NULL where an entry is no good: it has the focus then and says why. */
 DimrRequest *studio_controls_dup_request   (StudioControls    *self);

@@ -17,6 +17,8 @@ typedef enum
   ROW_GUIDANCE,
   ROW_SAMPLER,
   ROW_PRECISION,
+  ROW_MICRO_BATCH,
+  ROW_FASTER,
   ROW_SIZE,
   ROW_MODEL,
   ROW_DEVICE,
@@ -78,6 +80,22 @@ set_row_f (StudioDetails *self,
   set_row (self, row, text);
 }
 
+/* What was left out; NULL where nothing was. */
+static char *
+describe_faster (const DimrRecipe *recipe)
+{
+  g_autofree char *low = NULL;
+
+  if (recipe->reuse_low_branches > 1)
+    /* Translators: every %u-th step. */
+    low = g_strdup_printf (_("lower branches every %u steps"), recipe->reuse_low_branches);
+  if (recipe->skip_unconditional && low)
+    return g_strdup_printf (_("no unconditional half near 1, %s"), low);
+  if (recipe->skip_unconditional)
+    return g_strdup (_("no unconditional half near 1"));
+  return g_steal_pointer (&low);
+}
+
 static void
 show_recipe (StudioDetails    *self,
              const DimrRecipe *recipe)
@@ -85,6 +103,7 @@ show_recipe (StudioDetails    *self,
   g_autofree char *subtitle = NULL;
   g_autofree char *parameters = dimr_recipe_to_parameters (recipe);
   g_autofree char *guidance = studio_format_guidance (&recipe->guidance);
+  g_autofree char *faster = describe_faster (recipe);
   const DimrClass *class = NULL;
 
   if (recipe->class_index >= 0 && recipe->class_index < DIMR_N_IMAGENET_CLASSES)
@@ -101,7 +120,13 @@ show_recipe (StudioDetails    *self,
     set_row (self, ROW_INDEX, NULL);
   set_row (self, ROW_GUIDANCE, guidance);
   set_row (self, ROW_SAMPLER, dimr_sampler_kind_get_label (recipe->sampler));
-  set_row (self, ROW_PRECISION, recipe->precision == DIMR_PRECISION_BF16 ? "bfloat16" : _("32-bit float"));
+  set_row (self, ROW_PRECISION, recipe->precision == DIMR_PRECISION_BF16 ? "bfloat16" :
+                                recipe->precision == DIMR_PRECISION_F32 ? _("32-bit float") : _("the device's"));
+  if (recipe->micro_batch > 1)
+    set_row_f (self, ROW_MICRO_BATCH, ngettext ("%u image", "%u images", recipe->micro_batch), recipe->micro_batch);
+  else
+    set_row (self, ROW_MICRO_BATCH, NULL);
+  set_row (self, ROW_FASTER, faster);
   set_row_f (self, ROW_SIZE, "%u × %u", recipe->width, recipe->height);
   set_row (self, ROW_MODEL, recipe->model_name);
   set_row (self, ROW_DEVICE, recipe->device);
@@ -159,6 +184,8 @@ add_rows (StudioDetails *self)
     [ROW_GUIDANCE] = N_("Guidance"),
     [ROW_SAMPLER] = N_("Sampler"),
     [ROW_PRECISION] = N_("Precision"),
+    [ROW_MICRO_BATCH] = N_("Per evaluation"),
+    [ROW_FASTER] = N_("Not exact"),
     [ROW_SIZE] = N_("Size"),
     [ROW_MODEL] = N_("Model"),
     [ROW_DEVICE] = N_("Device"),

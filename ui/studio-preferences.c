@@ -19,11 +19,13 @@ struct _StudioPreferences
   GtkSwitch *smooth_switch;
   AdwComboRow *device_row;
   GtkSpinButton *threads_spin;
+
+  DimrEngine *engine;
+  GPtrArray *specs; /* of the device row's items: what the setting stores */
+  gboolean filling; /* the device row takes over what there is: nothing was chosen */
 };
 
 G_DEFINE_FINAL_TYPE (StudioPreferences, studio_preferences, ADW_TYPE_PREFERENCES_WINDOW)
-
-static const char * const devices[] = { "auto", "cpu", "cuda" };
 
 static void
 update_folder (StudioPreferences *self)
@@ -100,23 +102,56 @@ on_folder_clicked (StudioPreferences *self)
   gtk_native_dialog_show (GTK_NATIVE_DIALOG (dialog));
 }
 
-static gboolean
-device_from_setting (GValue   *value,
-                     GVariant *variant,
-                     gpointer  user_data)
+/* --- The device --- */
+
+static void
+append_device (StudioPreferences *self,
+               GtkStringList     *names,
+               const char        *spec,
+               const char        *name)
 {
-  for (guint i = 0; i < G_N_ELEMENTS (devices); i++)
-    if (g_strcmp0 (g_variant_get_string (variant, NULL), devices[i]) == 0)
-      g_value_set_uint (value, i);
-  return TRUE;
+  g_ptr_array_add (self->specs, g_strdup (spec));
+  gtk_string_list_append (names, name);
 }
 
-static GVariant *
-device_to_setting (const GValue       *value,
-                   const GVariantType *type,
-                   gpointer            user_data)
+/* What the engine's thread has found, and what is set even where it is not here now. */
+static void
+update_devices (StudioPreferences *self)
 {
-  return g_variant_new_string (devices[MIN (g_value_get_uint (value), G_N_ELEMENTS (devices) - 1)]);
+  g_autofree char *set = g_settings_get_string (studio_settings_get (), "device");
+  g_autoptr(GtkStringList) names = gtk_string_list_new (NULL);
+  guint n, selected = GTK_INVALID_LIST_POSITION;
+  const DimrDeviceChoice *const *choices = dimr_engine_peek_devices (self->engine, &n);
+
+  g_ptr_array_set_size (self->specs, 0);
+  append_device (self, names, "auto", _("Automatic"));
+  for (guint i = 0; i < n; i++)
+    append_device (self, names, choices[i]->spec, choices[i]->name);
+  for (guint i = 0; i < self->specs->len; i++)
+    if (g_strcmp0 (g_ptr_array_index (self->specs, i), set) == 0)
+      selected = i;
+  if (selected == GTK_INVALID_LIST_POSITION)
+    {
+      /* Translators: %s is how the command line names a device: “cuda:1”. */
+      g_autofree char *name = g_strdup_printf (_("%s (not found here)"), set);
+
+      selected = self->specs->len;
+      append_device (self, names, set, name);
+    }
+
+  self->filling = TRUE;
+  adw_combo_row_set_model (self->device_row, G_LIST_MODEL (names));
+  adw_combo_row_set_selected (self->device_row, selected);
+  self->filling = FALSE;
+}
+
+static void
+on_device_selected (StudioPreferences *self)
+{
+  const guint selected = adw_combo_row_get_selected (self->device_row);
+
+  if (!self->filling && self->engine && selected < self->specs->len)
+    g_settings_set_string (studio_settings_get (), "device", g_ptr_array_index (self->specs, selected));
 }
 
 static gboolean
@@ -137,10 +172,28 @@ threads_to_setting (const GValue       *value,
 }
 
 static void
+studio_preferences_dispose (GObject *object)
+{
+  StudioPreferences *self = STUDIO_PREFERENCES (object);
+
+  g_clear_object (&self->engine);
+  G_OBJECT_CLASS (studio_preferences_parent_class)->dispose (object);
+}
+
+static void
+studio_preferences_finalize (GObject *object)
+{
+  g_ptr_array_unref (STUDIO_PREFERENCES (object)->specs);
+  G_OBJECT_CLASS (studio_preferences_parent_class)->finalize (object);
+}
+
+static void
 studio_preferences_class_init (StudioPreferencesClass *klass)
 {
   GtkWidgetClass *widget_class = GTK_WIDGET_CLASS (klass);
 
+  G_OBJECT_CLASS (klass)->dispose = studio_preferences_dispose;
+  G_OBJECT_CLASS (klass)->finalize = studio_preferences_finalize;
   gtk_widget_class_set_template_from_resource (widget_class, "/io/github/dimr_studio/DimrStudio/ui/studio-preferences.ui");
   gtk_widget_class_bind_template_child (widget_class, StudioPreferences, folder_row);
   gtk_widget_class_bind_template_child (widget_class, StudioPreferences, folder_reset);
@@ -151,6 +204,7 @@ studio_preferences_class_init (StudioPreferencesClass *klass)
   gtk_widget_class_bind_template_child (widget_class, StudioPreferences, device_row);
   gtk_widget_class_bind_template_child (widget_class, StudioPreferences, threads_spin);
   gtk_widget_class_bind_template_callback (widget_class, on_color_set);
+  gtk_widget_class_bind_template_callback (widget_class, on_device_selected);
   gtk_widget_class_bind_template_callback (widget_class, on_color_reset);
   gtk_widget_class_bind_template_callback (widget_class, on_folder_reset);
   gtk_widget_class_bind_template_callback (widget_class, on_folder_clicked);
@@ -168,6 +222,7 @@ studio_preferences_init (StudioPreferences *self)
 {
   GSettings *settings = studio_settings_get ();
 
+  self->specs = g_ptr_array_new_with_free_func (g_free);
   gtk_widget_init_template (GTK_WIDGET (self));
   name_widget (self->folder_reset, _("Back to the usual folder"));
   name_widget (self->folder_button, _("Choose the output folder"));
@@ -179,8 +234,6 @@ studio_preferences_init (StudioPreferences *self)
   name_widget (self->threads_spin, _("Processor threads"));
 
   g_settings_bind (settings, "canvas-smooth", self->smooth_switch, "active", G_SETTINGS_BIND_DEFAULT);
-  g_settings_bind_with_mapping (settings, "device", self->device_row, "selected", G_SETTINGS_BIND_DEFAULT,
-                                device_from_setting, device_to_setting, NULL, NULL);
   g_settings_bind_with_mapping (settings, "threads", self->threads_spin, "value", G_SETTINGS_BIND_DEFAULT,
                                 threads_from_setting, threads_to_setting, NULL, NULL);
   g_signal_connect_object (settings, "changed::output-folder", G_CALLBACK (update_folder), self, G_CONNECT_SWAPPED);
@@ -190,7 +243,15 @@ studio_preferences_init (StudioPreferences *self)
 }
 
 GtkWidget *
-studio_preferences_new (GtkWindow *parent)
+studio_preferences_new (GtkWindow  *parent,
+                        DimrEngine *engine)
 {
-  return g_object_new (STUDIO_TYPE_PREFERENCES, "transient-for", parent, NULL);
+  StudioPreferences *self = g_object_new (STUDIO_TYPE_PREFERENCES, "transient-for", parent, NULL);
+
+  g_return_val_if_fail (DIMR_IS_ENGINE (engine), GTK_WIDGET (self));
+
+  self->engine = g_object_ref (engine);
+  g_signal_connect_object (engine, "notify::device-name", G_CALLBACK (update_devices), self, G_CONNECT_SWAPPED);
+  update_devices (self);
+  return GTK_WIDGET (self);
 }

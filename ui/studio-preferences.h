@@ -6,11 +6,15 @@
 
 #include <adwaita.h>
 
+#include "core/dimr.h"
+
 G_BEGIN_DECLS
 
 #define STUDIO_TYPE_PREFERENCES (studio_preferences_get_type ())
 G_DECLARE_FINAL_TYPE (StudioPreferences, studio_preferences, STUDIO, PREFERENCES, AdwPreferencesWindow)
 
-GtkWidget *studio_preferences_new (GtkWindow *parent);
+/* @engine: tells what there is to compute with. */
+GtkWidget *studio_preferences_new (GtkWindow  *parent,
+                                   DimrEngine *engine);
 
 G_END_DECLS

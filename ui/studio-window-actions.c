@@ -46,6 +46,17 @@ generate_front (GSimpleAction *action,
 }
 
 static void
+use_cpu (GSimpleAction *action,
+         GVariant      *parameter,
+         gpointer       user_data)
+{
+  StudioWindow *self = user_data;
+
+  /* The setting stays: the next start tries the device again. */
+  dimr_engine_use_device (self->engine, "cpu", g_settings_get_uint (studio_settings_get (), "threads"));
+}
+
+static void
 stop (GSimpleAction *action,
       GVariant      *parameter,
       gpointer       user_data)
@@ -362,6 +373,7 @@ toggle_metadata (GSimpleAction *action,
 static const GActionEntry entries[] = {
   { "generate", generate },
   { "generate-front", generate_front },
+  { "use-cpu", use_cpu },
   { "stop", stop },
   { "run", run },
   { "clear-queue", clear_queue },
@@ -445,6 +457,7 @@ _studio_window_update_actions (StudioWindow *self)
   enable (self, "generate", has_model);
   enable (self, "generate-front", has_model);
   enable (self, "run", has_model);
+  enable (self, "use-cpu", self->engine && dimr_engine_is_device_lost (self->engine));
   enable (self, "stop", self->engine && dimr_engine_get_current_job (self->engine) != NULL);
   enable (self, "clear-queue", queue && g_list_model_get_n_items (queue) > 0);
   enable (self, "reuse-seed", recipe != NULL);

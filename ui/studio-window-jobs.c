@@ -70,10 +70,24 @@ update_status (StudioWindow *self,
   studio_generate_view_set_status (self->view, text->str);
 }
 
+/* What a job has to say of how it runs, once. */
+static void
+tell_note (StudioWindow *self,
+           DimrJob      *job)
+{
+  static const char told[] = "studio-told-note";
+
+  if (!dimr_job_peek_note (job) || g_object_get_data (G_OBJECT (job), told))
+    return;
+  g_object_set_data (G_OBJECT (job), told, GINT_TO_POINTER (TRUE));
+  _studio_window_toast (self, dimr_job_peek_note (job));
+}
+
 static void
 on_job_changed (DimrJob      *job,
                 StudioWindow *self)
 {
+  tell_note (self, job);
   if (!self->engine || job != dimr_engine_get_current_job (self->engine))
     return;
   update_progress (self, job);
@@ -145,7 +159,9 @@ on_job_finished (DimrJob      *job,
         text = g_strdup (_("The job failed."));
         if (error)
           {
-            _studio_window_show_error (self, error);
+            /* The banner of the device says the same, and what to do. */
+            if (!g_error_matches (error, DIMR_ERROR, DIMR_ERROR_DEVICE_LOST))
+              _studio_window_show_error (self, error);
             if (was_long)
               notify (self, _("The job failed."), error->message);
           }
@@ -160,22 +176,6 @@ on_job_finished (DimrJob      *job,
   if (text)
     studio_generate_view_set_status (self->view, text);
   _studio_window_update_jobs (self);
-}
-
-static void
-restart_engine (StudioWindow *self)
-{
-  g_autofree char *device = g_settings_get_string (studio_settings_get (), "device");
-  g_autoptr(DimrEngine) engine = dimr_engine_new (device, g_settings_get_uint (studio_settings_get (), "threads"));
-  DimrModel *model = dimr_engine_get_model (self->engine);
-  g_autofree char *path = model ? g_strdup (dimr_model_get_path (model)) : NULL;
-
-  self->engine_is_stale = FALSE;
-  _studio_window_set_engine (self, engine);
-  if (path)
-    _studio_window_load_model (self, path);
-  else
-    _studio_window_load_first_model (self);
 }
 
 static void
@@ -203,11 +203,6 @@ _studio_window_update_jobs (StudioWindow *self)
 
   if (!self->engine)
     return;
-  if (!_studio_window_is_busy (self) && self->engine_is_stale && !self->loading)
-    {
-      restart_engine (self);
-      return;
-    }
 
   update_inhibit (self, job != NULL);
   update_progress (self, job);

@@ -49,7 +49,6 @@ struct _StudioWindow
   GCancellable *listing;        /* the output folder is being read */
   gboolean started;             /* a model was loaded once */
   gboolean follow;              /* the canvas goes to the job that begins next */
-  gboolean engine_is_stale;     /* device or threads were changed while a job ran */
   gboolean folder_is_good;
   gboolean closing;             /* the user has said that running jobs may be stopped */
   guint inhibit_cookie;

@@ -42,7 +42,9 @@ update_hint (StudioWindow *self)
   DimrModel *model = dimr_engine_get_model (self->engine);
   g_autofree char *text = NULL;
 
-  if (_studio_window_is_busy (self))
+  if (dimr_engine_is_device_lost (self->engine))
+    text = g_strdup (_("The device is gone. Jobs that wait are kept until there is another one."));
+  else if (_studio_window_is_busy (self))
     text = g_strdup (_("The picture appears here as soon as its first step is done."));
   else if (!model && self->loading)
     text = g_strdup (_("Loading the model…"));
@@ -64,7 +66,19 @@ update_device_banner (StudioWindow *self)
   g_autofree char *closed = g_settings_get_string (studio_settings_get (), "closed-note");
   const char *note = dimr_engine_get_device_note (self->engine);
 
-  studio_banner_show (self->device_banner, g_strcmp0 (note, closed) == 0 ? NULL : note, NULL, NULL);
+  /* What stops the work is said however often it was closed before. */
+  if (dimr_engine_is_device_lost (self->engine))
+    studio_banner_show (self->device_banner, note, _("Go on with the CPU"), "win.use-cpu");
+  else
+    studio_banner_show (self->device_banner, g_strcmp0 (note, closed) == 0 ? NULL : note, NULL, NULL);
+}
+
+static void
+on_device_news (StudioWindow *self)
+{
+  studio_controls_set_device (self->controls, dimr_engine_get_device_name (self->engine));
+  update_device_banner (self);
+  _studio_window_update (self);
 }
 
 /* Who knows that there is no GPU need not be told at each start. */
@@ -73,6 +87,8 @@ on_device_banner_closed (StudioWindow *self)
 {
   const char *note = self->engine ? dimr_engine_get_device_note (self->engine) : NULL;
 
+  if (self->engine && dimr_engine_is_device_lost (self->engine))
+    return;
   g_settings_set_string (studio_settings_get (), "closed-note", note ? note : "");
 }
 
@@ -139,8 +155,10 @@ on_folder_changed (StudioWindow *self)
 static void
 on_device_changed (StudioWindow *self)
 {
-  self->engine_is_stale = TRUE;
-  _studio_window_update_jobs (self);
+  g_autofree char *device = g_settings_get_string (studio_settings_get (), "device");
+
+  if (self->engine)
+    dimr_engine_use_device (self->engine, device, g_settings_get_uint (studio_settings_get (), "threads"));
 }
 
 /* While a pane lies over the view it is shut until asked for; beside it, it is as the user left it. */
@@ -377,7 +395,7 @@ _studio_window_set_engine (StudioWindow *self,
     return;
 
   g_signal_connect_swapped (engine, "notify::model", G_CALLBACK (on_model_changed), self);
-  g_signal_connect_swapped (engine, "notify::device-name", G_CALLBACK (update_device_banner), self);
+  g_signal_connect_swapped (engine, "notify::device-name", G_CALLBACK (on_device_news), self);
   g_signal_connect_swapped (engine, "notify::current-job", G_CALLBACK (_studio_window_update_jobs), self);
   g_signal_connect_swapped (engine, "notify::n-waiting", G_CALLBACK (_studio_window_update), self);
   _studio_window_update_jobs (self);

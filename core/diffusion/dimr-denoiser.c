@@ -27,6 +27,7 @@ struct _DimrDenoiser
   DimrDevice *device;
   DimrDenoiserSettings settings;
   gsize image_len;
+  gsize output_len;    /* of one image: with the variance twice as long */
   Form forms[DIMR_N_EVALUATIONS];
   float *series;       /* [n_series] what the network is told of the time, as announced */
   guint n_series;
@@ -34,9 +35,17 @@ struct _DimrDenoiser
   int low_of;
   gboolean low_handed_on;
   float *x;            /* [2·M, C, H, W] as the program takes it */
-  float *eps;          /* [2·M, C, H, W] */
+  float *out;          /* [2·M, C or 2·C, H, W] */
   gint32 *y;           /* [2·M] */
 };
+
+gboolean
+dimr_denoiser_settings_equal (const DimrDenoiserSettings *a,
+                              const DimrDenoiserSettings *b)
+{
+  return a->precision == b->precision && a->micro_batch == b->micro_batch && a->guided == b->guided &&
+         a->keep_low == b->keep_low && a->variance == b->variance && a->guided_channels == b->guided_channels;
+}
 
 static DimrGraph *
 build_graph (DimrModel                   *model,
@@ -66,7 +75,8 @@ plan_form (DimrModel                   *model,
 
   if (graph == NULL)
     return NULL;
-  outputs[0] = dimr_network_find_noise (graph, config);
+  outputs[0] = settings->variance ? dimr_network_find_output (graph, dimr_config_get_n_branches (config) - 1)
+                                  : dimr_network_find_noise (graph, config);
   if (settings->keep_low && !(evaluation & DIMR_EVALUATION_LAST_BRANCH))
     outputs[n_outputs++] = dimr_network_find_low (graph, config);
   return dimr_plan_new (graph, outputs, n_outputs, device, settings->precision, error);
@@ -180,6 +190,8 @@ dimr_denoiser_new (DimrModel                   *model,
   self->device = g_object_ref (device);
   self->settings = *settings;
   self->settings.guided &= config->has_null_class;
+  self->settings.variance &= config->vit.learn_sigma;
+  self->output_len = (self->settings.variance ? 2 : 1) * (gsize) config->channels * config->image_size * config->image_size;
   self->image_len = (gsize) config->channels * config->image_size * config->image_size;
   self->low_of = -1;
   if (!compile_form (self, first_evaluation (&self->settings), cancellable, error))
@@ -190,9 +202,9 @@ dimr_denoiser_new (DimrModel                   *model,
 
   n = 2 * (gsize) settings->micro_batch;
   self->x = g_try_new (float, n * self->image_len);
-  self->eps = g_try_new (float, n * self->image_len);
+  self->out = g_try_new (float, n * self->output_len);
   self->y = g_new (gint32, n);
-  if (self->x != NULL && self->eps != NULL)
+  if (self->x != NULL && self->out != NULL)
     return g_steal_pointer (&self);
   g_set_error (error, DIMR_ERROR, DIMR_ERROR_MEMORY,
                "There is not enough memory for %u images per evaluation; use fewer", settings->micro_batch);
@@ -213,7 +225,7 @@ dimr_denoiser_free (DimrDenoiser *self)
   g_free (self->series);
   g_free (self->evaluations);
   g_free (self->x);
-  g_free (self->eps);
+  g_free (self->out);
   g_free (self->y);
   g_free (self);
 }
@@ -237,6 +249,17 @@ dimr_denoiser_get_device (DimrDenoiser *self)
 {
   g_return_val_if_fail (self != NULL, NULL);
   return self->device;
+}
+
+gboolean
+dimr_denoiser_suits_device_walk (DimrDenoiser *self)
+{
+  const DimrConfig *config;
+
+  g_return_val_if_fail (self != NULL, FALSE);
+  config = dimr_model_peek_config (self->model);
+  return !config->normalize_input && !self->settings.variance &&
+         (!self->settings.guided || self->settings.guided_channels == 0 || self->settings.guided_channels >= config->channels);
 }
 
 gsize
@@ -382,6 +405,26 @@ fill_inputs (DimrDenoiser *self,
   memcpy (self->x + m * len, self->x, m * len * sizeof (float));
 }
 
+/* The noise of one image, guided in the channels that are to be, from what the network said with its
+ * class and without it. */
+static void
+guide (DimrDenoiser *self,
+       const float  *cond,
+       const float  *uncond,
+       double        scale,
+       float        *eps)
+{
+  const DimrConfig *config = dimr_model_peek_config (self->model);
+  const guint channels = self->settings.guided_channels;
+  gsize n = self->image_len;
+
+  if (channels > 0 && channels < config->channels)
+    n = n / config->channels * channels;
+  for (gsize i = 0; i < n; i++)
+    eps[i] = (float) (uncond[i] + scale * (cond[i] - (double) uncond[i]));
+  memcpy (eps + n, cond + n, (self->image_len - n) * sizeof (float));
+}
+
 static gboolean
 evaluate_group (DimrDenoiser  *self,
                 Form          *form,
@@ -390,6 +433,7 @@ evaluate_group (DimrDenoiser  *self,
                 guint          n,
                 double         scale,
                 float         *eps,
+                float         *variance,
                 GCancellable  *cancellable,
                 GError       **error)
 {
@@ -402,17 +446,18 @@ evaluate_group (DimrDenoiser  *self,
     dimr_program_write (form->program, form->ports.y, self->y, batch * sizeof self->y[0]);
   if (!dimr_program_run (form->program, cancellable, error))
     return FALSE;
-  dimr_program_read (form->program, form->ports.eps, self->eps, batch * len);
+  dimr_program_read (form->program, form->ports.eps, self->out, batch * self->output_len);
 
-  if (!form->ports.guided)
+  for (guint i = 0; i < n; i++)
     {
-      memcpy (eps, self->eps, n * len * sizeof (float));
-      return TRUE;
-    }
-  for (gsize i = 0; i < n * len; i++)
-    {
-      double uncond = self->eps[m * len + i];
-      eps[i] = (float) (uncond + scale * (self->eps[i] - uncond));
+      const float *cond = self->out + i * self->output_len, *uncond = cond + m * self->output_len;
+
+      if (form->ports.guided)
+        guide (self, cond, uncond, scale, eps + i * len);
+      else
+        memcpy (eps + i * len, cond, len * sizeof (float));
+      if (variance != NULL)
+        memcpy (variance + i * len, cond + len, len * sizeof (float));
     }
   return TRUE;
 }
@@ -425,6 +470,7 @@ dimr_denoiser_evaluate (DimrDenoiser  *self,
                         guint          n,
                         double         scale,
                         float         *eps,
+                        float         *variance,
                         GCancellable  *cancellable,
                         GError       **error)
 {
@@ -434,13 +480,15 @@ dimr_denoiser_evaluate (DimrDenoiser  *self,
   g_return_val_if_fail (self != NULL && x != NULL && y != NULL && eps != NULL, FALSE);
   g_return_val_if_fail (index < self->n_series, FALSE);
   g_return_val_if_fail (n <= m || !self->settings.keep_low, FALSE);
+  g_return_val_if_fail (variance == NULL || self->settings.variance, FALSE);
 
   form = select_form (self, self->evaluations[index], index, error);
   if (form == NULL)
     return FALSE;
   for (guint first = 0; first < n; first += m)
     if (!evaluate_group (self, form, x + first * self->image_len, y + first, MIN (m, n - first), scale,
-                         eps + first * self->image_len, cancellable, error))
+                         eps + first * self->image_len, variance != NULL ? variance + first * self->image_len : NULL,
+                         cancellable, error))
       return FALSE;
   return TRUE;
 }

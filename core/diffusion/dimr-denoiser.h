@@ -25,8 +25,12 @@ typedef struct
   guint         micro_batch; /* M, 1 … DIMR_MAX_MICRO_BATCH */
   gboolean      guided;      /* whether the unconditional half is evaluated too; FALSE for models without classes */
   gboolean      keep_low;    /* whether the lower branches' part can be used again; models of several branches */
+  gboolean      variance;    /* whether what the network says of the variance is wanted; FALSE for models that say nothing */
+  guint         guided_channels; /* DimrGuidance.channels */
 } DimrDenoiserSettings;
 
+gboolean        dimr_denoiser_settings_equal  (const DimrDenoiserSettings  *a,
+                                               const DimrDenoiserSettings  *b);
 /* How one evaluation is made: bits. Everything is computed where none is set. */
 typedef enum
 {
@@ -49,6 +53,8 @@ void            dimr_denoiser_free            (DimrDenoiser                *self
 const DimrDenoiserSettings *dimr_denoiser_peek_settings (DimrDenoiser      *self);
 DimrModel      *dimr_denoiser_get_model       (DimrDenoiser                *self);
 DimrDevice     *dimr_denoiser_get_device      (DimrDenoiser                *self);
+/* TRUE where a walk can be kept in the device's memory: what crosses it there is the noise, guided in all channels. */
+gboolean        dimr_denoiser_suits_device_walk (DimrDenoiser              *self);
 /* Floats of one image: C · H · W. */
 gsize           dimr_denoiser_get_image_len   (DimrDenoiser                *self);
 
@@ -63,6 +69,7 @@ gboolean        dimr_denoiser_announce        (DimrDenoiser                *self
                                                GError                     **error);
 /* Evaluation @index of those announced, in this process's memory. @x, @eps: [n, C, H, W]; @y: [n] class of
  * each image, DIMR_CLASS_NONE for the null class; @scale: g at that time. n ≤ M with the lower branches kept.
+ * @variance: [n, C, H, W] where the settings ask for it, never guided; else NULL.
  * The cancellable is looked at between the steps of the network. */
 gboolean        dimr_denoiser_evaluate        (DimrDenoiser                *self,
                                                guint                        index,
@@ -71,6 +78,7 @@ gboolean        dimr_denoiser_evaluate        (DimrDenoiser                *self
                                                guint                        n,
                                                double                       scale,
                                                float                       *eps,
+                                               float                       *variance,
                                                GCancellable                *cancellable,
                                                GError                     **error);
 /* The same in the device's: row @index of @walk. One group only with the lower branches kept. */

@@ -71,10 +71,11 @@ plan_update (const DimrSchedule *schedule,
 }
 
 void
-dimr_dpm_solver_fast_plan (const DimrSchedule *schedule,
-                           const double       *times,
-                           guint               n_steps,
-                           DimrSamplerStep    *steps)
+dimr_dpm_solver_fast_plan (const DimrSchedule       *schedule,
+                           const double             *times,
+                           const DimrSamplerOptions *options,
+                           guint                     n_steps,
+                           DimrSamplerStep          *steps)
 {
   guint order;
 

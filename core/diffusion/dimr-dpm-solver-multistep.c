@@ -76,19 +76,21 @@ plan (const DimrSchedule *schedule,
 }
 
 void
-dimr_dpm_solver_2m_plan (const DimrSchedule *schedule,
-                         const double       *times,
-                         guint               n_steps,
-                         DimrSamplerStep    *steps)
+dimr_dpm_solver_2m_plan (const DimrSchedule       *schedule,
+                         const double             *times,
+                         const DimrSamplerOptions *options,
+                         guint                     n_steps,
+                         DimrSamplerStep          *steps)
 {
   plan (schedule, times, n_steps, 2, steps);
 }
 
 void
-dimr_dpm_solver_3m_plan (const DimrSchedule *schedule,
-                         const double       *times,
-                         guint               n_steps,
-                         DimrSamplerStep    *steps)
+dimr_dpm_solver_3m_plan (const DimrSchedule       *schedule,
+                         const double             *times,
+                         const DimrSamplerOptions *options,
+                         guint                     n_steps,
+                         DimrSamplerStep          *steps)
 {
   plan (schedule, times, n_steps, 3, steps);
 }

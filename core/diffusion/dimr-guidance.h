@@ -23,6 +23,7 @@ typedef struct
   DimrGuidanceKind kind;
   double           scale; /* g */
   double           power; /* p, used by DIMR_GUIDANCE_COSINE */
+  guint            channels; /* only the first so many are guided, as DiT was released with 3 of its 4; 0: all */
 } DimrGuidance;
 
 /* FALSE where every step would be purely conditional, so that the unconditional half can be left out. */

@@ -3,6 +3,7 @@
 
 #include "core/base/dimr-error.h"
 
+#include <math.h>
 #include <string.h>
 
 #define MAX_STEPS 1000
@@ -18,12 +19,15 @@ static const struct
   [DIMR_SAMPLER_DPM_SOLVER_FAST] = { "dpm-solver-fast", "DPM-Solver fast", dimr_dpm_solver_fast_plan },
   [DIMR_SAMPLER_DPM_SOLVER_2M] = { "dpm-solver-2m", "DPM-Solver++ 2M", dimr_dpm_solver_2m_plan },
   [DIMR_SAMPLER_DPM_SOLVER_3M] = { "dpm-solver-3m", "DPM-Solver++ 3M", dimr_dpm_solver_3m_plan },
+  [DIMR_SAMPLER_DDPM] = { "ddpm", "DDPM", dimr_ddpm_plan },
+  [DIMR_SAMPLER_DDIM] = { "ddim", "DDIM", dimr_ddim_plan },
 };
 
 /* The walk is in double; the floats beside it are rounded copies for the outside and never read back. */
 struct _DimrSampler
 {
   guint n_steps, step, n_updates;
+  gboolean clip;
   DimrSamplerStep steps[MAX_STEPS];
   gsize n;
 
@@ -62,6 +66,19 @@ dimr_sampler_kind_get_label (DimrSamplerKind kind)
   return kinds[kind].label;
 }
 
+gboolean
+dimr_sampler_kind_draws_noise (DimrSamplerKind           kind,
+                               const DimrSamplerOptions *options)
+{
+  return kind == DIMR_SAMPLER_DDPM || (kind == DIMR_SAMPLER_DDIM && options != NULL && options->eta > 0);
+}
+
+gboolean
+dimr_sampler_kind_has_options (DimrSamplerKind kind)
+{
+  return kind == DIMR_SAMPLER_DDPM || kind == DIMR_SAMPLER_DDIM;
+}
+
 void
 dimr_sampler_step_set_time (DimrSamplerStep    *step,
                             const DimrSchedule *schedule,
@@ -97,10 +114,11 @@ fill_times (DimrTimeGrid        grid,
 }
 
 static gboolean
-check_request (DimrSamplerKind   kind,
-               DimrTimeGrid      grid,
-               guint             n_steps,
-               GError          **error)
+check_request (DimrSamplerKind            kind,
+               DimrTimeGrid               grid,
+               const DimrSamplerOptions  *options,
+               guint                      n_steps,
+               GError                   **error)
 {
   if (n_steps < 1 || n_steps > MAX_STEPS)
     {
@@ -114,41 +132,51 @@ check_request (DimrSamplerKind   kind,
                    "There is no sampler of number %u with time grid %u", (guint) kind, (guint) grid);
       return FALSE;
     }
+  if (!(options->eta >= 0 && options->eta <= 1))
+    {
+      g_set_error (error, DIMR_ERROR, DIMR_ERROR_REQUEST, "DDIM's eta is from 0 to 1, not %g", options->eta);
+      return FALSE;
+    }
   return TRUE;
 }
 
 /* @steps: [MAX_STEPS] zeros */
 static gboolean
-plan (DimrSamplerKind      kind,
-      DimrTimeGrid         grid,
-      const DimrSchedule  *schedule,
-      guint                n_steps,
-      DimrSamplerStep     *steps,
-      GError             **error)
+plan (DimrSamplerKind            kind,
+      DimrTimeGrid               grid,
+      const DimrSamplerOptions  *options,
+      const DimrSchedule        *schedule,
+      guint                      n_steps,
+      DimrSamplerStep           *steps,
+      GError                   **error)
 {
+  static const DimrSamplerOptions none = { 0 };
   double times[MAX_STEPS + 1];
 
-  if (!check_request (kind, grid, n_steps, error))
+  if (options == NULL)
+    options = &none;
+  if (!check_request (kind, grid, options, n_steps, error))
     return FALSE;
   fill_times (grid, schedule, n_steps, times);
-  kinds[kind].plan (schedule, times, n_steps, steps);
+  kinds[kind].plan (schedule, times, options, n_steps, steps);
   return TRUE;
 }
 
 gboolean
-dimr_sampler_plan (DimrSamplerKind      kind,
-                   DimrTimeGrid         grid,
-                   const DimrSchedule  *schedule,
-                   guint                n_steps,
-                   double              *times,
-                   DimrWalkRow         *rows,
-                   GError             **error)
+dimr_sampler_plan (DimrSamplerKind            kind,
+                   DimrTimeGrid               grid,
+                   const DimrSamplerOptions  *options,
+                   const DimrSchedule        *schedule,
+                   guint                      n_steps,
+                   double                    *times,
+                   DimrWalkRow               *rows,
+                   GError                   **error)
 {
   g_autofree DimrSamplerStep *steps = g_new0 (DimrSamplerStep, MAX_STEPS);
 
   g_return_val_if_fail (schedule != NULL && times != NULL && rows != NULL, FALSE);
 
-  if (!plan (kind, grid, schedule, n_steps, steps, error))
+  if (!plan (kind, grid, options, schedule, n_steps, steps, error))
     return FALSE;
   for (guint i = 0; i < n_steps; i++)
     {
@@ -186,13 +214,14 @@ allocate (DimrSampler  *self,
 }
 
 DimrSampler *
-dimr_sampler_new (DimrSamplerKind   kind,
-                  DimrTimeGrid      grid,
-                  DimrSchedule     *schedule,
-                  guint             n_steps,
-                  const float      *x_start,
-                  gsize             n,
-                  GError          **error)
+dimr_sampler_new (DimrSamplerKind            kind,
+                  DimrTimeGrid               grid,
+                  const DimrSamplerOptions  *options,
+                  DimrSchedule              *schedule,
+                  guint                      n_steps,
+                  const float               *x_start,
+                  gsize                      n,
+                  GError                   **error)
 {
   g_autoptr (DimrSampler) self = NULL;
 
@@ -200,7 +229,7 @@ dimr_sampler_new (DimrSamplerKind   kind,
   g_return_val_if_fail (x_start != NULL, NULL);
 
   self = g_new0 (DimrSampler, 1);
-  if (!plan (kind, grid, schedule, n_steps, self->steps, error))
+  if (!plan (kind, grid, options, schedule, n_steps, self->steps, error))
     return NULL;
   if (n == 0)
     {
@@ -210,6 +239,7 @@ dimr_sampler_new (DimrSamplerKind   kind,
     }
   self->n_steps = n_steps;
   self->n = n;
+  self->clip = options != NULL && options->clip && dimr_sampler_kind_has_options (kind);
   if (!allocate (self, error))
     return NULL;
 
@@ -262,9 +292,26 @@ turn_history (DimrSampler *self)
   return newest;
 }
 
+/* What a step adds to value @i of its result. */
+static double
+draw (const DimrSamplerStep *step,
+      const float           *variance,
+      const float           *noise,
+      gsize                  i)
+{
+  double part;
+
+  if (variance == NULL)
+    return step->noise * noise[i];
+  part = (variance[i] + 1.) / 2;
+  return exp ((part * step->log_variance[1] + (1 - part) * step->log_variance[0]) / 2) * noise[i];
+}
+
 /* x0[0] holds eps and becomes the prediction; then the next point. */
 static void
-advance (DimrSampler *self)
+advance (DimrSampler *self,
+         const float *variance,
+         const float *noise)
 {
   const DimrSamplerStep *step = &self->steps[self->step];
   double *x0 = self->x0[0];
@@ -272,9 +319,13 @@ advance (DimrSampler *self)
   for (gsize i = 0; i < self->n; i++)
     {
       x0[i] = (self->point[i] - step->sigma * x0[i]) / step->alpha;
+      if (self->clip)
+        x0[i] = CLAMP (x0[i], -1, 1);
       self->x0_f32[i] = (float) x0[i];
       self->point[i] = step->start * self->x[i] + step->x0[0] * x0[i] + step->x0[1] * self->x0[1][i] +
                        step->x0[2] * self->x0[2][i];
+      if (step->noise > 0)
+        self->point[i] += draw (step, variance, noise, i);
       self->point_f32[i] = (float) self->point[i];
     }
   if (step->outer)
@@ -286,19 +337,36 @@ advance (DimrSampler *self)
   self->step++;
 }
 
+gboolean
+dimr_sampler_wants_noise (DimrSampler *self)
+{
+  g_return_val_if_fail (self != NULL, FALSE);
+  return self->step < self->n_steps && self->steps[self->step].noise > 0;
+}
+
 void
-dimr_sampler_feed (DimrSampler *self,
-                   const float *eps)
+dimr_sampler_feed_noise (DimrSampler *self,
+                         const float *eps,
+                         const float *variance,
+                         const float *noise)
 {
   double *newest;
 
   g_return_if_fail (self != NULL && eps != NULL);
   g_return_if_fail (self->step < self->n_steps);
+  g_return_if_fail (noise != NULL || !dimr_sampler_wants_noise (self));
 
   newest = turn_history (self);
   for (gsize i = 0; i < self->n; i++)
     newest[i] = eps[i];
-  advance (self);
+  advance (self, variance, noise);
+}
+
+void
+dimr_sampler_feed (DimrSampler *self,
+                   const float *eps)
+{
+  dimr_sampler_feed_noise (self, eps, NULL, NULL);
 }
 
 void
@@ -307,9 +375,10 @@ dimr_sampler_feed_f64 (DimrSampler  *self,
 {
   g_return_if_fail (self != NULL && eps != NULL);
   g_return_if_fail (self->step < self->n_steps);
+  g_return_if_fail (!dimr_sampler_wants_noise (self));
 
   memcpy (turn_history (self), eps, self->n * sizeof *eps);
-  advance (self);
+  advance (self, NULL, NULL);
 }
 
 const double *

@@ -24,9 +24,18 @@ typedef enum
   DIMR_SAMPLER_DPM_SOLVER_FAST, /* single-step orders 3,3,…, as released; predicts x0 */
   DIMR_SAMPLER_DPM_SOLVER_2M,   /* DPM-Solver++(2M) */
   DIMR_SAMPLER_DPM_SOLVER_3M,   /* DPM-Solver++(3M) */
+  DIMR_SAMPLER_DDPM,            /* the ancestral sampler over respaced steps: fresh noise in every one */
+  DIMR_SAMPLER_DDIM,            /* first order, without noise unless eta asks for it */
 } DimrSamplerKind;
 
-#define DIMR_N_SAMPLERS (DIMR_SAMPLER_DPM_SOLVER_3M + 1)
+#define DIMR_N_SAMPLERS (DIMR_SAMPLER_DDIM + 1)
+
+/* What DDPM and DDIM can be told beside their steps; zeros are how they were released. */
+typedef struct
+{
+  double   eta;   /* DDIM: 0 adds no noise, 1 as much as DDPM with the smallest variance */
+  gboolean clip;  /* both: x0 to [−1, 1] before it is used, for models of pixels */
+} DimrSamplerOptions;
 
 /* How the grid of outer times is laid out between the schedule's start (t = 1) and t = 1/1000. */
 typedef enum
@@ -35,19 +44,26 @@ typedef enum
   DIMR_TIME_GRID_LOG_SNR, /* uniform in lambda */
 } DimrTimeGrid;
 
-/* What a user types and a file stores: "dpm-solver-fast", "dpm-solver-2m", "dpm-solver-3m" (static). */
+/* What a user types and a file stores: "dpm-solver-fast", "dpm-solver-2m", "dpm-solver-3m", "ddpm", "ddim" (static). */
 const char   *dimr_sampler_kind_to_string   (DimrSamplerKind   kind);
 gboolean      dimr_sampler_kind_from_string (const char       *string,
                                              DimrSamplerKind  *kind);
 /* What a menu shows: "DPM-Solver fast", … (static, untranslated: a name). */
 const char   *dimr_sampler_kind_get_label   (DimrSamplerKind   kind);
 
+/* TRUE where steps add noise, so that a walk depends on more than its start. */
+gboolean      dimr_sampler_kind_draws_noise (DimrSamplerKind           kind,
+                                             const DimrSamplerOptions *options);
+/* TRUE for the samplers that can be told them; the others have a time grid instead. */
+gboolean      dimr_sampler_kind_has_options (DimrSamplerKind   kind);
+
 typedef struct _DimrSampler DimrSampler;
 
-/* @x_start: [n], copied; it is the start at t = 1. @n_steps: network evaluations, 1 … 1000.
+/* @x_start: [n], copied; it is the start at t = 1. @n_steps: network evaluations, 1 … 1000. @options: NULL for zeros.
  * DIMR_ERROR_REQUEST where a value is out of range, DIMR_ERROR_MEMORY. */
 DimrSampler  *dimr_sampler_new              (DimrSamplerKind   kind,
                                              DimrTimeGrid      grid,
+                                             const DimrSamplerOptions *options,
                                              DimrSchedule     *schedule,
                                              guint             n_steps,
                                              const float      *x_start,
@@ -63,6 +79,15 @@ gboolean      dimr_sampler_next             (DimrSampler      *self,
 /* @eps [n]: the network's noise prediction at the point that next() gave. */
 void          dimr_sampler_feed             (DimrSampler      *self,
                                              const float      *eps);
+/* TRUE where the next feed wants noise. */
+gboolean      dimr_sampler_wants_noise      (DimrSampler      *self);
+/* The same for samplers that draw noise. @noise [n]: standard normal numbers; NULL only where none is wanted.
+ * @variance [n], DDPM only: what the network says of the step's variance, −1 for the smallest there may be and 1 for
+ * the largest, and so on a line of logarithms (Nichol and Dhariwal, arXiv 2102.09672, eq. 15); NULL: the smallest. */
+void          dimr_sampler_feed_noise       (DimrSampler      *self,
+                                             const float      *eps,
+                                             const float      *variance,
+                                             const float      *noise);
 
 /* The current x [n] after the last outer update; the result once the walk is over (transfer none). */
 const float  *dimr_sampler_peek_x           (DimrSampler      *self);

@@ -27,6 +27,10 @@ struct _DimrWalk
   DimrSampler *sampler;
   int *y;                      /* [n_images] */
   float *eps;                  /* [n_images, C, H, W] */
+  float *variance;             /* [n_images, C, H, W]; NULL where the network says nothing of it */
+  float *noise;                /* [n_images, C, H, W]; NULL where no step draws any */
+  DimrWalkNoise fill_noise;
+  gpointer noise_data;
 };
 
 /* Guidance and form of every evaluation. The lower branches of a guided evaluation are of no use to
@@ -114,14 +118,23 @@ start_here (DimrWalk                *self,
 {
   const gsize len = dimr_denoiser_get_image_len (self->denoiser);
 
-  self->sampler = dimr_sampler_new (settings->sampler, settings->time_grid,
+  const gboolean draws = dimr_sampler_kind_draws_noise (settings->sampler, &settings->options);
+  const gboolean variance = dimr_denoiser_peek_settings (self->denoiser)->variance;
+
+  self->sampler = dimr_sampler_new (settings->sampler, settings->time_grid, &settings->options,
                                     dimr_model_peek_schedule (dimr_denoiser_get_model (self->denoiser)),
                                     self->n_steps, start, self->n_images * len, error);
   if (self->sampler == NULL)
     return FALSE;
   self->y = g_memdup2 (y, self->n_images * sizeof *y);
+  self->fill_noise = settings->fill_noise;
+  self->noise_data = settings->noise_data;
   self->eps = g_try_new (float, self->n_images * len);
-  if (self->eps != NULL)
+  if (variance)
+    self->variance = g_try_new (float, self->n_images * len);
+  if (draws)
+    self->noise = g_try_new (float, self->n_images * len);
+  if (self->eps != NULL && (self->variance != NULL || !variance) && (self->noise != NULL || !draws))
     return TRUE;
   g_set_error (error, DIMR_ERROR, DIMR_ERROR_MEMORY,
                "There is not enough memory for a batch of %u pictures; use a smaller one", self->n_images);
@@ -144,6 +157,8 @@ dimr_walk_new (DimrDenoiser            *denoiser,
   g_return_val_if_fail (denoiser != NULL && settings != NULL && start != NULL && y != NULL && n > 0, NULL);
   g_return_val_if_fail (n <= dimr_denoiser_peek_settings (denoiser)->micro_batch ||
                         !dimr_denoiser_peek_settings (denoiser)->keep_low, NULL);
+  g_return_val_if_fail (settings->fill_noise != NULL ||
+                        !dimr_sampler_kind_draws_noise (settings->sampler, &settings->options), NULL);
 
   model = dimr_denoiser_get_model (denoiser);
   self = g_new0 (DimrWalk, 1);
@@ -153,15 +168,16 @@ dimr_walk_new (DimrDenoiser            *denoiser,
   self->times = g_new0 (double, MAX (settings->n_steps, 1));
   self->rows = g_new0 (DimrWalkRow, MAX (settings->n_steps, 1));
   self->evaluations = g_new0 (DimrEvaluation, MAX (settings->n_steps, 1));
-  if (!dimr_sampler_plan (settings->sampler, settings->time_grid, dimr_model_peek_schedule (model), settings->n_steps,
-                          self->times, self->rows, error))
+  if (!dimr_sampler_plan (settings->sampler, settings->time_grid, &settings->options, dimr_model_peek_schedule (model),
+                          settings->n_steps, self->times, self->rows, error))
     return NULL;
   plan_evaluations (self, settings);
   if (!dimr_denoiser_announce (denoiser, self->times, self->evaluations, self->n_steps, cancellable, error))
     return NULL;
 
-  /* A device's walk hands x to the network as it is. */
-  if (!dimr_model_peek_config (model)->normalize_input)
+  /* A device's walk hands x to the network as it is, and is linear. */
+  if (dimr_denoiser_suits_device_walk (denoiser) && !settings->options.clip &&
+      !dimr_sampler_kind_draws_noise (settings->sampler, &settings->options))
     {
       if (start_on_device (self, start, y, &reason))
         return g_steal_pointer (&self);
@@ -187,6 +203,8 @@ dimr_walk_free (DimrWalk *self)
   g_free (self->copy);
   g_free (self->y);
   g_free (self->eps);
+  g_free (self->variance);
+  g_free (self->noise);
   g_free (self);
 }
 
@@ -208,9 +226,11 @@ dimr_walk_advance (DimrWalk      *self,
     {
       dimr_sampler_next (self->sampler, &x, NULL);
       if (!dimr_denoiser_evaluate (self->denoiser, self->step, x, self->y, self->n_images,
-                                   self->rows[self->step].guidance, self->eps, cancellable, error))
+                                   self->rows[self->step].guidance, self->eps, self->variance, cancellable, error))
         return FALSE;
-      dimr_sampler_feed (self->sampler, self->eps);
+      if (dimr_sampler_wants_noise (self->sampler))
+        self->fill_noise (self->step, self->noise, self->noise_data);
+      dimr_sampler_feed_noise (self->sampler, self->eps, self->variance, self->noise);
     }
   self->n_updates += self->rows[self->step].outer;
   self->step++;

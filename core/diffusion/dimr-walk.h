@@ -2,7 +2,8 @@
  *
  * Every number of the walk is known before it begins: the times, the solver's coefficients, the
  * guidance and the form of each evaluation. Where the device can keep x in its own memory it does,
- * and nothing crosses until somebody looks; elsewhere the walk is a DimrSampler, in double.
+ * and nothing crosses until somebody looks; elsewhere, and where steps draw noise, the walk is a
+ * DimrSampler, in double.
  *
  *   while (dimr_walk_get_step (walk) < dimr_walk_get_n_steps (walk))
  *     if (!dimr_walk_advance (walk, cancellable, error))
@@ -21,12 +22,21 @@ G_BEGIN_DECLS
 
 typedef struct _DimrWalk DimrWalk;
 
+/* Fills @noise [n, C, H, W] with the standard normal numbers of step @step of the walk's images. A function of
+ * image and step alone, never of what runs beside it, so that a picture does not depend on its batch. */
+typedef void (*DimrWalkNoise) (guint     step,
+                               float    *noise,
+                               gpointer  data);
+
 typedef struct
 {
   DimrSamplerKind sampler;
   DimrTimeGrid    time_grid;
+  DimrSamplerOptions options;
   guint           n_steps;
   DimrGuidance    guidance;
+  DimrWalkNoise   fill_noise;         /* for samplers that draw noise; else NULL */
+  gpointer        noise_data;
   /* Faster, not exact. */
   gboolean        skip_unconditional; /* leave the unconditional half out where g(t) is DIMR_GUIDANCE_NEAR_ONE */
   guint           reuse_low_branches; /* k: refresh the lower branches every k-th evaluation; 0 or 1: every one */

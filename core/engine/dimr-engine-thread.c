@@ -21,7 +21,6 @@ struct _DimrEngineThread
   GThread *thread;
   GMainContext *context;
   Link *link;
-  guint n_threads;
 
   DimrDevice *device;
   DimrWorker *worker;
@@ -32,6 +31,7 @@ struct _DimrEngineThread
   GCond cond;
   GQueue jobs;          /* DimrJob, owned; first to run first */
   char *wanted_device;  /* to be opened next, or NULL */
+  guint n_threads;      /* of it */
   gboolean held;        /* the device is lost: jobs wait for another one */
   gboolean quit;
 };
@@ -61,7 +61,7 @@ typedef struct
 } Message;
 
 static void
-message_free (gpointer data)
+device_message_free (gpointer data)
 {
   Message *self = data;
 
@@ -74,7 +74,7 @@ message_free (gpointer data)
 }
 
 static gboolean
-deliver (gpointer data)
+deliver_device_news (gpointer data)
 {
   Message *self = data;
   g_autoptr (DimrEngine) engine = g_weak_ref_get (&self->link->engine);
@@ -100,7 +100,7 @@ tell (DimrEngineThread *self,
   message->news.devices = g_ptr_array_ref (self->devices);
   /* Not g_main_context_invoke(): that runs at once, in this thread, while nobody runs the context. */
   g_source_set_priority (source, G_PRIORITY_DEFAULT);
-  g_source_set_callback (source, deliver, message, message_free);
+  g_source_set_callback (source, deliver_device_news, message, device_message_free);
   g_source_set_static_name (source, "[dimr] device news");
   g_source_attach (source, self->context);
 }
@@ -172,14 +172,15 @@ open_best (guint    n_threads,
 /* The one in use goes only when the new one is there, unless it is lost. */
 static void
 use_device (DimrEngineThread *self,
-            const char       *spec)
+            const char       *spec,
+            guint             n_threads)
 {
   g_autoptr (GError) error = NULL;
   g_autoptr (DimrDevice) device = NULL;
   char *note = NULL;
 
-  device = strcmp (spec, "auto") == 0 ? open_best (self->n_threads, &note, &error)
-                                      : dimr_device_open (spec, self->n_threads, &error);
+  device = strcmp (spec, "auto") == 0 ? open_best (n_threads, &note, &error)
+                                      : dimr_device_open (spec, n_threads, &error);
   if (device != NULL)
     {
       g_clear_pointer (&self->worker, dimr_worker_free);
@@ -233,6 +234,7 @@ run_job (DimrEngineThread *self,
 static gboolean
 wait_for_work (DimrEngineThread  *self,
                char             **device,
+               guint             *n_threads,
                DimrJob          **job)
 {
   gboolean goes_on;
@@ -243,6 +245,7 @@ wait_for_work (DimrEngineThread  *self,
   while (!self->quit && self->wanted_device == NULL && (self->held || g_queue_is_empty (&self->jobs)))
     g_cond_wait (&self->cond, &self->lock);
   goes_on = !self->quit;
+  *n_threads = self->n_threads;
   if (goes_on && self->wanted_device != NULL)
     *device = g_steal_pointer (&self->wanted_device);
   else if (goes_on)
@@ -256,13 +259,14 @@ engine_thread (gpointer data)
 {
   DimrEngineThread *self = data;
   char *device;
+  guint n_threads;
   DimrJob *job;
 
   self->devices = list_devices ();
-  while (wait_for_work (self, &device, &job))
+  while (wait_for_work (self, &device, &n_threads, &job))
     if (device != NULL)
       {
-        use_device (self, device);
+        use_device (self, device, n_threads);
         g_free (device);
       }
     else
@@ -350,11 +354,13 @@ dimr_engine_thread_take_back (DimrEngineThread *self,
 
 void
 dimr_engine_thread_use_device (DimrEngineThread *self,
-                               const char       *device)
+                               const char       *device,
+                               guint             n_threads)
 {
   g_mutex_lock (&self->lock);
   g_free (self->wanted_device);
   self->wanted_device = g_strdup (device);
+  self->n_threads = n_threads;
   g_cond_signal (&self->cond);
   g_mutex_unlock (&self->lock);
 }

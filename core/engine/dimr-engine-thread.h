@@ -42,6 +42,7 @@ gboolean          dimr_engine_thread_take_back  (DimrEngineThread   *self,
                                                  DimrJob            *job);
 /* After the running job and before the next one. */
 void              dimr_engine_thread_use_device (DimrEngineThread   *self,
-                                                 const char         *device);
+                                                 const char         *device,
+                                                 guint               n_threads);
 
 G_END_DECLS

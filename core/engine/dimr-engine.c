@@ -306,10 +306,11 @@ dimr_engine_peek_devices (DimrEngine *self,
 
 void
 dimr_engine_use_device (DimrEngine *self,
-                        const char *device)
+                        const char *device,
+                        guint       n_threads)
 {
   g_return_if_fail (DIMR_IS_ENGINE (self) && device != NULL);
-  dimr_engine_thread_use_device (self->thread, device);
+  dimr_engine_thread_use_device (self->thread, device, n_threads);
 }
 
 /* ---- jobs ---- */
@@ -376,6 +377,21 @@ check_request (DimrModel          *model,
     return refuse (error, "Guidance is between 0 and 100, not %g", request->guidance.scale);
   if (request->guidance.kind == DIMR_GUIDANCE_COSINE && !(request->guidance.power > 0 && request->guidance.power <= 100))
     return refuse (error, "The power of the guidance curve is above 0 and at most 100, not %g", request->guidance.power);
+  if (dimr_sampler_kind_has_options (request->sampler) && request->time_grid != DIMR_TIME_GRID_UNIFORM)
+    return refuse (error, "%s has steps of its own, so their grid has to be uniform",
+                   dimr_sampler_kind_get_label (request->sampler));
+  if (!dimr_sampler_kind_has_options (request->sampler) && (request->options.clip || request->options.eta != 0))
+    return refuse (error, "%s knows neither eta nor clipping", dimr_sampler_kind_get_label (request->sampler));
+  if (!(request->options.eta >= 0 && request->options.eta <= 1) ||
+      (request->options.eta > 0 && request->sampler != DIMR_SAMPLER_DDIM))
+    return refuse (error, "Eta is from 0 to 1 and belongs to DDIM");
+  if (request->guidance.channels > config->channels)
+    return refuse (error, "This model has %u channels to be guided, not %u", config->channels, request->guidance.channels);
+  if (dimr_guidance_is_on (&request->guidance) && config->num_classes > 0 && !config->has_null_class)
+    return refuse (error, "This model was trained without a null class, so its guidance has to be 1");
+  if (request->noises != NULL && request->n_noises != request->n_steps * wanted)
+    return refuse (error, "The noise of the steps has %" G_GSIZE_FORMAT " values, but %u steps need %" G_GUINT64_FORMAT,
+                   request->n_noises, request->n_steps, request->n_steps * wanted);
   if (request->noise != NULL && request->n_noise != wanted)
     return refuse (error, "The starting noise has %" G_GSIZE_FORMAT " values, but these images need %" G_GUINT64_FORMAT,
                    request->n_noise, wanted);

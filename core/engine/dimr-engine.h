@@ -56,10 +56,11 @@ const char *dimr_engine_get_device_note   (DimrEngine           *self);
 /* TRUE while the device is gone for good. The note says why; jobs fail at once with that sentence, but
  * those that already wait are kept until dimr_engine_use_device() finds them another one. */
 gboolean    dimr_engine_is_device_lost    (DimrEngine           *self);
-/* Opens @device, as of dimr_engine_new(), after the running job; jobs that wait go on there. Where it does
- * not open the one in use stays. "device-name" notifies either way, and the note says why. */
+/* Opens @device with @n_threads, as of dimr_engine_new(), after the running job; jobs that wait go on
+ * there. Where it does not open the one in use stays, and the note says why. "device-name" notifies either way. */
 void        dimr_engine_use_device        (DimrEngine           *self,
-                                           const char           *device);
+                                           const char           *device,
+                                           guint                 n_threads);
 /* What @device can be here, best first; none until "device-name" has notified (transfer none). */
 const DimrDeviceChoice * const *dimr_engine_peek_devices (DimrEngine *self,
                                            guint                *n);

@@ -357,7 +357,8 @@ dimr_job_make_recipe (DimrJob             *self,
   recipe->n_steps = request->n_steps;
   recipe->sampler = request->sampler;
   recipe->time_grid = request->time_grid;
-  recipe->own_noise = request->noise != NULL;
+  recipe->options = request->options;
+  recipe->own_noise = request->noise != NULL || request->noises != NULL;
   recipe->guidance = request->guidance;
   recipe->precision = device->name != NULL ? device->precision : request->precision;
   recipe->micro_batch = device->name != NULL ? device->micro_batch : MAX (request->micro_batch, 1);

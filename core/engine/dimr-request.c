@@ -33,6 +33,7 @@ dimr_request_copy (const DimrRequest *self)
   copy->classes = g_memdup2 (self->classes, self->n_classes * sizeof (int));
   copy->output_folder = g_strdup (self->output_folder);
   copy->noise = g_memdup2 (self->noise, self->n_noise * sizeof (float));
+  copy->noises = g_memdup2 (self->noises, self->n_noises * sizeof (float));
   return copy;
 }
 
@@ -44,6 +45,7 @@ dimr_request_free (DimrRequest *self)
   g_free (self->classes);
   g_free (self->output_folder);
   g_free (self->noise);
+  g_free (self->noises);
   g_free (self);
 }
 

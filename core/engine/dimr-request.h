@@ -22,6 +22,7 @@ typedef struct
   guint           n_steps;
   DimrSamplerKind sampler;
   DimrTimeGrid    time_grid;
+  DimrSamplerOptions options;       /* of DDPM and DDIM */
   DimrGuidance    guidance;
   DimrPrecision   precision;        /* AUTO: the device's */
   guint           batch;            /* images advanced together, ≥ 1; never changes a picture; rounded up to whole micro-batches */
@@ -32,6 +33,8 @@ typedef struct
   char           *output_folder;    /* each picture is saved here before it is announced; NULL: not saved */
   float          *noise;            /* [n_images, C, H, W] instead of (seed, index); NULL: Philox */
   gsize           n_noise;          /* floats in @noise */
+  float          *noises;           /* [n_steps, n_images, C, H, W]: what the steps draw, likewise; NULL: Philox */
+  gsize           n_noises;
   gboolean        trace;            /* keep times, x after every outer update and the last x for the job's trace */
 } DimrRequest;
 

@@ -29,6 +29,7 @@ typedef struct
   DimrTrace *trace; /* NULL where none was asked for */
   DimrJobDevice device;
   guint n_images;
+  guint first, n; /* images of the batch that is running: [first, first + n) */
   gsize image_len;
   float *x;   /* [batch, C, H, W] to start from */
   int *y;     /* [batch] */
@@ -70,8 +71,10 @@ get_settings (Run *self)
   return (DimrDenoiserSettings){
     .precision = self->device.precision,
     .micro_batch = self->device.micro_batch,
-    .guided = dimr_guidance_is_on (&request->guidance) && dimr_model_is_conditional (self->model),
+    .guided = dimr_guidance_is_on (&request->guidance) && dimr_model_peek_config (self->model)->has_null_class,
     .keep_low = request->reuse_low_branches > 1,
+    .variance = request->sampler == DIMR_SAMPLER_DDPM && dimr_model_peek_config (self->model)->vit.learn_sigma,
+    .guided_channels = request->guidance.channels,
   };
 }
 
@@ -82,14 +85,9 @@ prepare_denoiser (Run     *self,
   DimrWorker *worker = self->worker;
   const DimrDenoiserSettings wanted = get_settings (self);
 
-  if (worker->denoiser != NULL && dimr_denoiser_get_model (worker->denoiser) == self->model)
-    {
-      const DimrDenoiserSettings *had = dimr_denoiser_peek_settings (worker->denoiser);
-
-      if (had->precision == wanted.precision && had->micro_batch == wanted.micro_batch &&
-          had->guided == wanted.guided && had->keep_low == wanted.keep_low)
-        return TRUE;
-    }
+  if (worker->denoiser != NULL && dimr_denoiser_get_model (worker->denoiser) == self->model &&
+      dimr_denoiser_settings_equal (dimr_denoiser_peek_settings (worker->denoiser), &wanted))
+    return TRUE;
   /* The old one goes first: two models at once may not fit. */
   forget_denoiser (worker);
   worker->denoiser = dimr_denoiser_new (self->model, worker->device, &wanted, self->cancellable, error);
@@ -145,6 +143,29 @@ fill_start (Run   *self,
       else
         dimr_rng_normal (request->seed, request->first_index + first + i, DIMR_STREAM_START_NOISE, 0, x, self->image_len);
       self->y[i] = request->n_classes > 0 ? request->classes[(first + i) / request->count] : DIMR_CLASS_NONE;
+    }
+}
+
+/* What the steps of the batch that is running draw. */
+static void
+fill_step_noise (guint     step,
+                 float    *noise,
+                 gpointer  data)
+{
+  const Run *self = data;
+  const DimrRequest *request = self->request;
+
+  for (guint i = 0; i < self->n; i++)
+    {
+      const guint index = self->first + i;
+      float *out = noise + i * self->image_len;
+
+      if (request->noises != NULL)
+        memcpy (out, request->noises + ((gsize) step * self->n_images + index) * self->image_len,
+                self->image_len * sizeof (float));
+      else
+        dimr_rng_normal (request->seed, request->first_index + index, DIMR_STREAM_STEP_NOISE, (guint16) step, out,
+                         self->image_len);
     }
 }
 
@@ -282,6 +303,9 @@ run_batch (Run     *self,
   const DimrWalkSettings settings = {
     .sampler = request->sampler,
     .time_grid = request->time_grid,
+    .options = request->options,
+    .fill_noise = fill_step_noise,
+    .noise_data = self,
     .n_steps = request->n_steps,
     .guidance = request->guidance,
     .skip_unconditional = request->skip_unconditional,
@@ -291,6 +315,8 @@ run_batch (Run     *self,
   const float *x;
   guint updates = 0;
 
+  self->first = first;
+  self->n = n;
   fill_start (self, first, n);
   walk = dimr_walk_new (self->worker->denoiser, &settings, self->x, self->y, n, self->cancellable, error);
   if (walk == NULL)
@@ -388,7 +414,7 @@ choose_smaller_micro_batch (Run          *self,
   if (fits == 0)
     return FALSE;
   note = g_strdup_printf ("The free memory of %s is enough for %u images per evaluation instead of %u.", self->device.name,
-                          fits, self->device.micro_batch);
+                          fits, dimr_device_get_micro_batch (self->worker->device));
   self->device.micro_batch = fits;
   dimr_job_post_device (self->job, &self->device, note);
   return TRUE;

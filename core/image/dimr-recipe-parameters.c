@@ -92,9 +92,15 @@ dimr_recipe_to_parameters (const DimrRecipe *self)
     append_integer (text, "Class index", self->class_index);
   append_integer (text, "Image index", self->image_index);
   append (text, "Time grid", dimr_time_grid_to_string (self->time_grid));
+  if (self->options.eta > 0)
+    append_number (text, "Eta", self->options.eta);
+  if (self->options.clip)
+    append (text, "Clip x0", "yes");
   append (text, "Guidance schedule", dimr_guidance_kind_to_string (self->guidance.kind));
   if (self->guidance.kind == DIMR_GUIDANCE_COSINE)
     append_number (text, "Guidance power", self->guidance.power);
+  if (self->guidance.channels > 0)
+    append_integer (text, "Guided channels", self->guidance.channels);
   append (text, "Precision", dimr_precision_to_string (self->precision));
   append_integer (text, "Micro-batch", self->micro_batch);
   if (self->skip_unconditional)
@@ -237,6 +243,7 @@ read_choices (GHashTable *settings,
   const char *precision = g_hash_table_lookup (settings, "precision");
   const char *rng = g_hash_table_lookup (settings, "rng");
   const char *skip = g_hash_table_lookup (settings, "skip unconditional");
+  const char *clip = g_hash_table_lookup (settings, "clip x0");
 
   if (sampler != NULL && !dimr_sampler_kind_from_string (sampler, &self->sampler))
     for (guint i = 0; i < DIMR_N_SAMPLERS; i++)
@@ -249,6 +256,7 @@ read_choices (GHashTable *settings,
   if (precision != NULL)
     dimr_precision_from_string (precision, &self->precision);
   self->skip_unconditional = skip != NULL && g_ascii_strcasecmp (skip, "yes") == 0;
+  self->options.clip = clip != NULL && g_ascii_strcasecmp (clip, "yes") == 0;
   self->own_noise = rng == NULL || g_ascii_strcasecmp (rng, "Philox") != 0;
 }
 
@@ -302,7 +310,7 @@ dimr_recipe_from_parameters (const char  *text,
   g_autofree char *prompt = NULL;
   g_auto (GStrv) lines = NULL;
   const char *version;
-  guint64 n_steps, micro_batch, reuse;
+  guint64 n_steps, micro_batch, reuse, channels;
   guint n_lines;
 
   g_return_val_if_fail (text != NULL, NULL);
@@ -322,6 +330,7 @@ dimr_recipe_from_parameters (const char  *text,
   n_steps = self->n_steps;
   micro_batch = self->micro_batch;
   reuse = self->reuse_low_branches;
+  channels = self->guidance.channels;
   prompt = take_prompt (lines, n_lines - 1);
   if (!read_class (settings, prompt, self, error)
       || !read_integer (settings, "steps", G_MAXINT, &n_steps, error)
@@ -329,6 +338,8 @@ dimr_recipe_from_parameters (const char  *text,
       || !read_integer (settings, "reuse low branches", G_MAXINT, &reuse, error)
       || !read_number (settings, "cfg scale", &self->guidance.scale, error)
       || !read_number (settings, "guidance power", &self->guidance.power, error)
+      || !read_integer (settings, "guided channels", G_MAXINT, &channels, error)
+      || !read_number (settings, "eta", &self->options.eta, error)
       || !read_integer (settings, "seed", G_MAXUINT64, &self->seed, error)
       || !read_integer (settings, "image index", G_MAXUINT64, &self->image_index, error)
       || !read_size (settings, self, error))
@@ -336,6 +347,7 @@ dimr_recipe_from_parameters (const char  *text,
   self->n_steps = (guint) n_steps;
   self->micro_batch = (guint) micro_batch;
   self->reuse_low_branches = (guint) reuse;
+  self->guidance.channels = (guint) channels;
   read_choices (settings, self);
   self->model_name = g_strdup (g_hash_table_lookup (settings, "model"));
   self->model_hash = g_strdup (g_hash_table_lookup (settings, "model hash"));

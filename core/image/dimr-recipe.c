@@ -15,7 +15,8 @@
  *    "time_grid":"uniform", "guidance":{"schedule":"constant","scale":2,"power":1},
  *    "precision":"f32", "micro_batch":1, "device":"…", "width":32, "height":32}
  *
- * and where they were asked for "skip_unconditional":true, "reuse_low_branches":3. Files from before
+ * and where they were asked for "eta":0.5, "clip_x0":true, in the guidance "channels":3,
+ * "skip_unconditional":true, "reuse_low_branches":3. Files from before
  * "micro_batch" were made one image at a time.
  *
  * Integers above 2^53, which many JSON readers would round, are written as strings of digits. */
@@ -179,11 +180,20 @@ dimr_recipe_to_json (const DimrRecipe *self)
   add_integer (builder, "steps", self->n_steps);
   add_string (builder, "sampler", dimr_sampler_kind_to_string (self->sampler));
   add_string (builder, "time_grid", dimr_time_grid_to_string (self->time_grid));
+  if (self->options.eta > 0)
+    add_number (builder, "eta", self->options.eta);
+  if (self->options.clip)
+    {
+      json_builder_set_member_name (builder, "clip_x0");
+      json_builder_add_boolean_value (builder, TRUE);
+    }
   json_builder_set_member_name (builder, "guidance");
   json_builder_begin_object (builder);
   add_string (builder, "schedule", dimr_guidance_kind_to_string (self->guidance.kind));
   add_number (builder, "scale", self->guidance.scale);
   add_number (builder, "power", self->guidance.power);
+  if (self->guidance.channels > 0)
+    add_integer (builder, "channels", self->guidance.channels);
   json_builder_end_object (builder);
   add_string (builder, "precision", dimr_precision_to_string (self->precision));
   add_integer (builder, "micro_batch", self->micro_batch);
@@ -346,7 +356,8 @@ read_guidance (JsonObject    *object,
 
   if (!read_string (object, "schedule", &schedule, error)
       || !read_number (object, "scale", &guidance->scale, error)
-      || !read_number (object, "power", &guidance->power, error))
+      || !read_number (object, "power", &guidance->power, error)
+      || !read_uint (object, "channels", &guidance->channels, error))
     return FALSE;
   if (schedule != NULL && !dimr_guidance_kind_from_string (schedule, &guidance->kind))
     return wrong_member ("schedule", "“constant” or “cosine”", error);
@@ -425,6 +436,8 @@ dimr_recipe_from_json (const char  *json,
       || !read_integer (object, "image_index", G_MAXUINT64, &self->image_index, error)
       || !read_uint (object, "steps", &self->n_steps, error)
       || !read_choices (object, self, error)
+      || !read_number (object, "eta", &self->options.eta, error)
+      || !read_boolean (object, "clip_x0", &self->options.clip, error)
       || !read_uint (object, "micro_batch", &self->micro_batch, error)
       || !read_boolean (object, "skip_unconditional", &self->skip_unconditional, error)
       || !read_uint (object, "reuse_low_branches", &self->reuse_low_branches, error)

@@ -27,6 +27,7 @@ typedef struct
   guint           n_steps;
   DimrSamplerKind sampler;
   DimrTimeGrid    time_grid;
+  DimrSamplerOptions options;   /* of DDPM and DDIM */
   DimrGuidance    guidance;
   DimrPrecision   precision;
   guint           micro_batch;  /* images that one evaluation of the network computed together */

@@ -78,8 +78,9 @@ set_defaults (DimrConfig *config)
   config->beta_1 = 0.02;
   config->time_condition = DIMR_TIME_CONDITION_INDEX;
   config->default_steps = 250;
-  config->default_sampler = DIMR_SAMPLER_DPM_SOLVER_FAST;
-  config->default_guidance = (DimrGuidance){ DIMR_GUIDANCE_CONSTANT, config->has_null_class ? 4.0 : 1.0, 2.0 };
+  config->default_sampler = DIMR_SAMPLER_DDPM;
+  config->default_guidance = (DimrGuidance){ DIMR_GUIDANCE_CONSTANT, config->has_null_class ? 4.0 : 1.0, 2.0,
+                                             MIN (config->channels, 3) };
 }
 
 static DimrConfig *

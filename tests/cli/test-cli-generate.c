@@ -286,14 +286,36 @@ draw_noise (guint64 seed,
   return dimr_tensor_new_take (DIMR_DTYPE_F32, &shape, noise);
 }
 
+/* [n_steps, n, C, H, W]: what the steps draw. */
+static DimrTensor *
+draw_step_noise (guint64 seed,
+                 gint64  n_steps,
+                 gint64  n)
+{
+  g_autoptr (JsonObject) info = cli_dup_model_info ();
+  gint64 channels = json_object_get_int_member (info, "channels");
+  gint64 side = json_object_get_int_member (info, "image_size");
+  DimrShape shape = DIMR_SHAPE (n_steps, n, channels, side, side);
+  gsize each = (gsize) (channels * side * side);
+  float *noise = g_new (float, n_steps * n * each);
+
+  for (gint64 s = 0; s < n_steps; s++)
+    for (gint64 i = 0; i < n; i++)
+      dimr_rng_normal (seed, i, DIMR_STREAM_STEP_NOISE, (guint16) s, noise + (s * n + i) * each, each);
+  return dimr_tensor_new_take (DIMR_DTYPE_F32, &shape, noise);
+}
+
+/* @step_noise: NULL for none */
 static void
 write_noise (const char *path,
-             DimrTensor *noise)
+             DimrTensor *noise,
+             DimrTensor *step_noise)
 {
-  const char *const names[] = { "noise", NULL };
+  const char *const names[] = { "noise", step_noise != NULL ? "noises" : NULL, NULL };
+  DimrTensor *tensors[] = { noise, step_noise };
   g_autoptr (GError) error = NULL;
 
-  dimr_safetensors_write (path, names, &noise, NULL, NULL, NULL, NULL, &error);
+  dimr_safetensors_write (path, names, tensors, NULL, NULL, NULL, NULL, &error);
   g_assert_no_error (error);
 }
 
@@ -327,7 +349,7 @@ test_noise_from_a_file_is_what_a_seed_means (void)
   g_autoptr (GError) error = NULL;
   int class = cli_get_class ();
 
-  write_noise (noise_path, noise);
+  write_noise (noise_path, noise, NULL);
   cli_run (&result, "generate --class %d --count 2 --seed 9 --steps 5 --out %s --trace %s", class, folder, seeded_path);
   cli_assert_status (&result, 0);
   cli_run (&result, "generate --class %d --count 2 --noise %s --steps 5 --batch 1 --out %s/given --trace %s", class,
@@ -354,6 +376,57 @@ test_noise_from_a_file_is_what_a_seed_means (void)
   cli_run (&result, "generate --class %d --count 3 --noise %s --steps 5 --out %s/other", class, noise_path, folder);
   cli_assert_status (&result, 2);
   g_assert_nonnull (strstr (result.err, "but these pictures need [3, "));
+  cli_remove_folder (folder);
+}
+
+/* The same for samplers whose steps draw noise; and their options are in the recipe. */
+static void
+test_step_noise_from_a_file_is_what_a_seed_means (void)
+{
+  g_auto (CliResult) result = { 0 };
+  g_auto (GStrv) paths = NULL;
+  char *folder = cli_make_folder ();
+  g_autofree char *noise_path = g_build_filename (folder, "noise.safetensors", NULL);
+  g_autofree char *seeded_path = g_build_filename (folder, "seeded.safetensors", NULL);
+  g_autofree char *given_path = g_build_filename (folder, "given.safetensors", NULL);
+  g_autoptr (DimrTensor) noise = draw_noise (9, 2), steps = draw_step_noise (9, 4, 2);
+  g_autoptr (DimrWeights) seeded = NULL;
+  g_autoptr (DimrWeights) given = NULL;
+  g_autoptr (DimrRecipe) recipe = NULL;
+  g_autoptr (DimrImage) image = NULL;
+  g_autoptr (GError) error = NULL;
+  int class = cli_get_class ();
+
+  write_noise (noise_path, noise, steps);
+  cli_run (&result, "generate --class %d --count 2 --seed 9 --steps 4 --sampler ddim --eta 0.5 --clip --guided-channels 2 "
+           "--out %s --trace %s", class, folder, seeded_path);
+  cli_assert_status (&result, 0);
+  paths = split_paths (result.out);
+  image = dimr_png_load (paths[1], &recipe, &error);
+  g_assert_no_error (error);
+  g_assert_cmpint (recipe->sampler, ==, DIMR_SAMPLER_DDIM);
+  g_assert_cmpfloat (recipe->options.eta, ==, 0.5);
+  g_assert_true (recipe->options.clip);
+  g_assert_cmpuint (recipe->guidance.channels, ==, 2);
+
+  cli_run (&result, "generate --class %d --count 2 --noise %s --steps 4 --sampler ddim --eta 0.5 --clip --guided-channels 2 "
+           "--batch 1 --out %s/given --trace %s", class, noise_path, folder, given_path);
+  cli_assert_status (&result, 0);
+  seeded = dimr_weights_open (seeded_path, NULL, &error);
+  g_assert_no_error (error);
+  given = dimr_weights_open (given_path, NULL, &error);
+  g_assert_no_error (error);
+  assert_same_tensor (seeded, given, "times");
+  assert_same_tensor (seeded, given, "xs");
+  assert_same_tensor (seeded, given, "latent");
+
+  cli_run (&result, "generate --class %d --count 2 --noise %s --steps 5 --sampler ddpm --out %s/other", class, noise_path, folder);
+  cli_assert_status (&result, 2);
+  g_assert_nonnull (strstr (result.err, "“noises”"));
+  cli_run (&result, "generate --class %d --sampler ddim --eta 1.5 --out %s/other", class, folder);
+  cli_assert_status (&result, 2);
+  cli_run (&result, "generate --class %d --sampler dpm-solver-fast --eta 0.5 --out %s/other", class, folder);
+  cli_assert_status (&result, 2);
   cli_remove_folder (folder);
 }
 
@@ -406,6 +479,7 @@ main (int    argc,
                    test_seeds_and_classes_are_chosen_where_none_are_given);
   g_test_add_func ("/cli/generate/json-tells-the-whole-story", test_json_tells_the_whole_story);
   g_test_add_func ("/cli/generate/noise-from-a-file-is-what-a-seed-means", test_noise_from_a_file_is_what_a_seed_means);
+  g_test_add_func ("/cli/generate/step-noise-from-a-file-is-what-a-seed-means", test_step_noise_from_a_file_is_what_a_seed_means);
   g_test_add_func ("/cli/generate/interrupt-stops-cleanly", test_interrupt_stops_cleanly);
   return g_test_run ();
 }

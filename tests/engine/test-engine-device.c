@@ -12,6 +12,13 @@
 
 #define N_IMAGES 5
 
+/* The kernels are fifty times slower under ThreadSanitizer, to which every micro-batch is the same. */
+#ifdef __SANITIZE_THREAD__
+#define NEXT_MICRO_BATCH 3
+#else
+#define NEXT_MICRO_BATCH 1
+#endif
+
 /* Five images, which no micro-batch but 1 divides. */
 static DimrRequest *
 new_five (DimrEngine *engine)
@@ -66,23 +73,24 @@ static void
 test_a_micro_batch_decides_alone (gconstpointer device)
 {
   test_device_init ();
-  for (guint m = 1; m <= 4; m++)
+  for (guint m = 1; m <= 4; m += NEXT_MICRO_BATCH)
     {
       g_autoptr (DimrEngine) engine = new_engine_on (device);
       g_autoptr (DimrRequest) request = new_five (engine);
       g_autoptr (DimrJob) whole = NULL;
 
+      request->n_steps = 2;
       request->micro_batch = m;
       request->batch = N_IMAGES;
       whole = run_done (engine, request);
       assert_recipe_tells_micro_batch (whole, m);
-      for (guint n = 1; n <= N_IMAGES; n++)
+      for (guint n = 1; n <= N_IMAGES; n += 2)
         {
           g_autoptr (DimrJob) job = NULL;
 
           request->n_classes = n;
-          request->batch = 1 + n % 3;
-          request->previews = n % 2 == 0;
+          request->batch = 1 + n % 4;
+          request->previews = n == 3;
           job = run_done (engine, request);
           assert_same_pictures (whole, job, n);
         }
@@ -97,6 +105,7 @@ test_neighbours_do_not_matter (void)
   g_autoptr (DimrRequest) request = new_five (engine);
   g_autoptr (DimrJob) five = NULL;
 
+  request->n_steps = 2;
   request->micro_batch = 4;
   five = run_done (engine, request);
   for (guint i = 0; i < N_IMAGES; i++)
@@ -140,7 +149,7 @@ test_the_device_chooses_where_the_request_does_not (void)
 static void
 test_a_walk_on_the_device_is_the_host_s (void)
 {
-  for (guint m = 1; m <= 3; m++)
+  for (guint m = 1; m <= 3; m += NEXT_MICRO_BATCH)
     {
       g_autoptr (DimrEngine) host = new_engine ();
       g_autoptr (DimrEngine) engine = NULL;
@@ -335,7 +344,7 @@ test_the_last_branch_alone_is_exact_when_fresh (void)
   dimr_rng_normal (5, 0, DIMR_STREAM_START_NOISE, 0, x, n);
   g_assert_true (dimr_denoiser_announce (denoiser, times, evaluations, 4, NULL, &error));
   for (guint i = 0; i < 4; i++)
-    g_assert_true (dimr_denoiser_evaluate (denoiser, i, x, y, 2, 1.7, eps + i * n, NULL, &error));
+    g_assert_true (dimr_denoiser_evaluate (denoiser, i, x, y, 2, 1.7, eps + i * n, NULL, NULL, &error));
   g_assert_cmpmem (eps, n * sizeof (float), eps + n, n * sizeof (float));
   g_assert_cmpmem (eps + 2 * n, n * sizeof (float), eps + 3 * n, n * sizeof (float));
   g_assert_true (memcmp (eps, eps + 2 * n, n * sizeof (float)) != 0);
@@ -405,6 +414,7 @@ test_a_failed_allocation_is_not_the_end (void)
   request = new_five (engine);
   job = run_done (engine, request);
   assert_recipe_tells_micro_batch (job, 2);
+  g_assert_nonnull (strstr (dimr_job_peek_note (job), "2 images per evaluation instead of 8"));
 
   /* In the middle of a walk there is no second try: half a picture would be of another micro-batch. */
   test_device.failure = DIMR_ERROR_MEMORY;
@@ -455,7 +465,7 @@ test_a_lost_device_ends_and_the_queue_survives (void)
   g_assert_cmpuint (g_list_model_get_n_items (dimr_engine_get_queue (engine)), ==, 1);
   g_assert_cmpuint (test_device.n_runs, ==, 2);
 
-  dimr_engine_use_device (engine, "cpu");
+  dimr_engine_use_device (engine, "cpu", 0);
   wait_for_device_news (engine, dimr_engine_get_device_name (host));
   g_assert_null (dimr_engine_get_device_note (engine));
   while (!dimr_job_is_finished (waiting))
@@ -482,13 +492,13 @@ test_a_device_that_does_not_open_changes_nothing (void)
   g_assert_cmpstr (dimr_engine_peek_devices (engine, &n)[0]->spec, ==, "cpu");
   g_assert_cmpstr (dimr_engine_peek_devices (engine, &n)[1]->spec, ==, "test");
 
-  dimr_engine_use_device (engine, "quantum");
+  dimr_engine_use_device (engine, "quantum", 0);
   job = run_done (engine, request);
   g_assert_cmpstr (dimr_engine_get_device_name (engine), ==, "Test device");
   g_assert_nonnull (strstr (dimr_engine_get_device_note (engine), "quantum"));
   g_assert_nonnull (strstr (dimr_engine_get_device_note (engine), "Test device"));
 
-  dimr_engine_use_device (engine, "cpu");
+  dimr_engine_use_device (engine, "cpu", 0);
   other = run_done (engine, request);
   g_assert_cmpstr (dimr_engine_get_device_name (engine), !=, "Test device");
   g_assert_null (dimr_engine_get_device_note (engine));

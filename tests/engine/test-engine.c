@@ -56,6 +56,49 @@ test_pictures_do_not_depend_on_the_batch (void)
     }
 }
 
+static gboolean
+is_same_picture (DimrJob *a,
+                 guint    i,
+                 DimrJob *b,
+                 guint    k)
+{
+  return g_bytes_equal (dimr_image_peek_pixels (dimr_job_peek_image (a, i)), dimr_image_peek_pixels (dimr_job_peek_image (b, k)));
+}
+
+/* Not even where every step draws noise: that is a function of seed, image and step. */
+static void
+test_drawn_noise_does_not_depend_on_the_batch (void)
+{
+  static const DimrSamplerKind kinds[] = { DIMR_SAMPLER_DDPM, DIMR_SAMPLER_DDIM };
+  g_autoptr (DimrEngine) engine = new_engine ();
+  g_autoptr (DimrJob) before = NULL;
+
+  for (guint k = 0; k < G_N_ELEMENTS (kinds); k++)
+    {
+      g_autoptr (DimrRequest) request = new_request (engine, 3);
+      g_autoptr (DimrJob) one = NULL, three = NULL, alone = NULL;
+      Seen seen[3] = { 0 };
+
+      request->n_steps = 3;
+      request->sampler = kinds[k];
+      request->options = (DimrSamplerOptions){ kinds[k] == DIMR_SAMPLER_DDIM ? 0.7 : 0, TRUE };
+      one = run (engine, request, &seen[0]);
+      request->batch = 3;
+      request->previews = FALSE;
+      three = run (engine, request, &seen[1]);
+      assert_same_pictures (one, three, 3);
+
+      request->classes[0] = request->classes[2];
+      request->n_classes = 1;
+      request->first_index = 2;
+      alone = run (engine, request, &seen[2]);
+      g_assert_true (is_same_picture (one, 2, alone, 0));
+      if (before != NULL)
+        g_assert_false (is_same_picture (one, 0, before, 0));
+      g_set_object (&before, one);
+    }
+}
+
 /* One image of a larger request, asked for alone by its number. */
 static void
 test_a_picture_can_be_made_again_alone (void)
@@ -185,6 +228,12 @@ test_requests_are_checked (void)
   REFUSED (bad->guidance.scale = -1, "Guidance");
   REFUSED (bad->guidance.scale = G_MAXDOUBLE, "Guidance");
   REFUSED (bad->noise = g_new0 (float, 7); bad->n_noise = 7, "noise");
+  REFUSED (bad->noises = g_new0 (float, 7); bad->n_noises = 7, "noise of the steps");
+  REFUSED (bad->options.clip = TRUE, "clipping");
+  REFUSED (bad->sampler = DIMR_SAMPLER_DDPM; bad->options.eta = 0.5, "belongs to DDIM");
+  REFUSED (bad->sampler = DIMR_SAMPLER_DDIM; bad->options.eta = 2, "from 0 to 1");
+  REFUSED (bad->sampler = DIMR_SAMPLER_DDIM; bad->time_grid = DIMR_TIME_GRID_LOG_SNR, "uniform");
+  REFUSED (bad->guidance.channels = 4, "3 channels");
 }
 
 /* A device that does not exist: every job fails with the reason, and the engine lives on. */
@@ -273,6 +322,7 @@ main (int argc, char **argv)
   dimr_kernels_init ();
   g_test_add_func ("/engine/events", test_events);
   g_test_add_func ("/engine/pictures-do-not-depend-on-the-batch", test_pictures_do_not_depend_on_the_batch);
+  g_test_add_func ("/engine/drawn-noise-does-not-depend-on-the-batch", test_drawn_noise_does_not_depend_on_the_batch);
   g_test_add_func ("/engine/a-picture-can-be-made-again-alone", test_a_picture_can_be_made_again_alone);
   g_test_add_func ("/engine/stop-and-start-again", test_stop_and_start_again);
   g_test_add_func ("/engine/queue-order-and-clearing", test_queue_order_and_clearing);

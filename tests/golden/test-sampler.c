@@ -3,10 +3,13 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "core/dimr.h"
+#include "golden-engine.h"
 #include "kernels/dimr-kernels.h"
+<<<<<<< HEAD
 #include "tests/reference.h"
 #include "tests/tested-device.h"
+=======
+>>>>>>> main
 
 #include <math.h>
 #include <string.h>
@@ -42,6 +45,7 @@ static const Case cases[] = {
   { "A_multistep3M_time_uniform_10", A, 10, DIMR_SAMPLER_DPM_SOLVER_3M, DIMR_TIME_GRID_UNIFORM, NONE },
 };
 
+<<<<<<< HEAD
 static void
 on_loaded (GObject      *source,
            GAsyncResult *result,
@@ -69,6 +73,8 @@ open_engine (const char *folder)
   return engine;
 }
 
+=======
+>>>>>>> main
 static DimrJob *
 run (DimrEngine    *engine,
      const Case    *self,
@@ -78,8 +84,6 @@ run (DimrEngine    *engine,
   g_autoptr (DimrRequest) request = dimr_request_new ();
   g_autofree gint64 *y = dimr_tensor_dup_i64 (reference_peek (file, "y"));
   DimrTensor *noise = reference_peek (file, "x_init");
-  g_autoptr (GError) error = NULL;
-  DimrJob *job;
 
   g_free (request->classes);
   request->n_classes = (guint) dimr_tensor_peek_shape (noise)->dims[0];
@@ -96,28 +100,7 @@ run (DimrEngine    *engine,
   request->trace = TRUE;
   request->previews = FALSE;
   request->batch = 2; /* the last batch is smaller where the case has an odd number of samples */
-  job = dimr_engine_submit (engine, request, FALSE, &error);
-  g_assert_no_error (error);
-  while (!dimr_job_is_finished (job))
-    g_main_context_iteration (NULL, TRUE);
-  g_assert_cmpint (dimr_job_get_state (job), ==, DIMR_JOB_DONE);
-  return job;
-}
-
-/* Largest difference of @n elements from @first on of @tensor against @wanted. */
-static double
-difference (DimrTensor   *tensor,
-            gsize         first,
-            const double *wanted,
-            gsize         n)
-{
-  g_autofree float *found = g_new (float, n);
-  double worst = 0;
-
-  dimr_tensor_read_f32 (tensor, first, n, found);
-  for (gsize i = 0; i < n; i++)
-    worst = MAX (worst, fabs (found[i] - wanted[i]));
-  return worst;
+  return golden_engine_run (engine, request);
 }
 
 static void
@@ -131,7 +114,7 @@ check_xs (Reference  *file,
 
   g_assert_cmpuint (every, >=, 1);
   for (gsize i = 0; i < n_wanted / one; i++)
-    g_assert_cmpfloat (difference (xs, ((i + 1) * every - 1) * one, wanted + i * one, one), <, 2e-4);
+    g_assert_cmpfloat (golden_tensor_difference (xs, ((i + 1) * every - 1) * one, wanted + i * one, one), <, 2e-4);
 }
 
 static void
@@ -154,8 +137,13 @@ test_trajectory (gconstpointer data)
       return;
     }
   file = reference_open (name);
+<<<<<<< HEAD
   engine = open_engine (self->folder);
   job = run (engine, self, file, DIMR_PRECISION_F32);
+=======
+  engine = golden_engine_open (self->folder);
+  job = run (engine, self, file);
+>>>>>>> main
   trace = dimr_job_peek_trace (job);
   g_assert_nonnull (trace);
 
@@ -163,17 +151,17 @@ test_trajectory (gconstpointer data)
   times = reference_dup_f64 (file, "t_call", &n);
   g_assert_cmpuint (dimr_tensor_get_n_elements (found), ==, self->n_steps);
   g_assert_cmpuint (n, ==, self->n_steps);
-  g_assert_cmpfloat (difference (found, 0, times, n), <, self->grid == DIMR_TIME_GRID_UNIFORM ? 1e-6 : 2e-6);
+  g_assert_cmpfloat (golden_tensor_difference (found, 0, times, n), <, self->grid == DIMR_TIME_GRID_UNIFORM ? 1e-6 : 2e-6);
 
   if (reference_has (file, "xs"))
     check_xs (file, g_hash_table_lookup (trace, "xs"));
   found = g_hash_table_lookup (trace, "latent");
   last = reference_dup_f64 (file, "x_final", &n);
-  g_assert_cmpfloat (difference (found, 0, last, n), <, 2e-4);
+  g_assert_cmpfloat (golden_tensor_difference (found, 0, last, n), <, 2e-4);
   if (reference_has (file, "x_final_f64"))
     {
       g_autofree double *exact = reference_dup_f64 (file, "x_final_f64", &n);
-      double worst = difference (found, 0, exact, n);
+      double worst = golden_tensor_difference (found, 0, exact, n);
 
       g_test_message ("%s: x_final is off by %.2g", self->name, worst);
       g_assert_cmpfloat (worst, <, 5e-5);

@@ -656,7 +656,7 @@ test_names (Fixture       *fixture,
 
   generate_one (fixture->window, 3);
   g_assert_cmpuint (studio_test_count_unnamed (GTK_WIDGET (fixture->window)), ==, 0);
-  preferences = studio_preferences_new (GTK_WINDOW (fixture->window));
+  preferences = studio_preferences_new (GTK_WINDOW (fixture->window), fixture->window->engine);
   gtk_window_present (GTK_WINDOW (preferences));
   gtk_test_widget_wait_for_draw (preferences);
   studio_test_keep (preferences, "preferences");

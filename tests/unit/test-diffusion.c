@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/base/dimr-error.h"
+#include "core/base/dimr-rng.h"
 #include "core/diffusion/dimr-guidance.h"
 #include "core/diffusion/dimr-sampler-private.h"
 #include "reference.h"
@@ -272,7 +273,7 @@ check_toy_walk (Reference *toy,
   g_autofree float *start = dimr_tensor_dup_f32 (reference_peek (toy, "x_init"));
   g_autoptr (DimrSchedule) schedule = stable_diffusion ();
   g_autoptr (GError) error = NULL;
-  g_autoptr (DimrSampler) sampler = dimr_sampler_new (toy_walks[w].kind, toy_walks[w].grid, schedule,
+  g_autoptr (DimrSampler) sampler = dimr_sampler_new (toy_walks[w].kind, toy_walks[w].grid, NULL, schedule,
                                                       toy_walks[w].n_steps, start, TOY_N, &error);
   const float *x;
   double t, t_error = 0, xs_error = 0, end_error;
@@ -357,7 +358,7 @@ test_orders_of_fast_equal_the_list (void)
     {
       JsonArray *orders = json_object_get_array_member (list, l->data);
       guint n_steps = (guint) g_ascii_strtoull (l->data, NULL, 10), since = 0;
-      g_autoptr (DimrSampler) sampler = dimr_sampler_new (DIMR_SAMPLER_DPM_SOLVER_FAST, DIMR_TIME_GRID_UNIFORM,
+      g_autoptr (DimrSampler) sampler = dimr_sampler_new (DIMR_SAMPLER_DPM_SOLVER_FAST, DIMR_TIME_GRID_UNIFORM, NULL,
                                                           schedule, n_steps, &zero, 1, NULL);
 
       while (dimr_sampler_next (sampler, NULL, NULL))
@@ -389,7 +390,7 @@ test_points_asked_are_the_released_sampler_s (void)
   g_autofree double *final = reference_dup_f64 (walk, "x_final", NULL);
   gsize n = dimr_tensor_get_n_elements (reference_peek (walk, "x_init"));
   g_autoptr (DimrSchedule) schedule = stable_diffusion ();
-  g_autoptr (DimrSampler) sampler = dimr_sampler_new (DIMR_SAMPLER_DPM_SOLVER_FAST, DIMR_TIME_GRID_UNIFORM,
+  g_autoptr (DimrSampler) sampler = dimr_sampler_new (DIMR_SAMPLER_DPM_SOLVER_FAST, DIMR_TIME_GRID_UNIFORM, NULL,
                                                       schedule, 10, start, n, NULL);
   static const guint updates_after[10] = { 0, 0, 1, 1, 1, 2, 2, 2, 3, 4 };
   const float *x;
@@ -410,6 +411,17 @@ test_points_asked_are_the_released_sampler_s (void)
   g_assert_cmpfloat (max_error_f32 (dimr_sampler_peek_x (sampler), final, n), <=, 2e-4);
 }
 
+/* Feeds @eps [n ≤ 8], with noise that depends on the step where some is wanted. */
+static void
+feed_any (DimrSampler *sampler,
+          const float *eps)
+{
+  float noise[8];
+
+  dimr_rng_normal (5, 0, DIMR_STREAM_STEP_NOISE, (guint16) dimr_sampler_get_step (sampler), noise, 8);
+  dimr_sampler_feed_noise (sampler, eps, NULL, dimr_sampler_wants_noise (sampler) ? noise : NULL);
+}
+
 /* Walks with or without looking in between; returns the end (transfer full). */
 static float *
 walk_toy (DimrSamplerKind kind,
@@ -418,7 +430,7 @@ walk_toy (DimrSamplerKind kind,
 {
   g_autoptr (DimrSchedule) schedule = stable_diffusion ();
   float start[8] = { -2, -1, -0.5f, 0, 0.25f, 0.5f, 1, 2 }, eps[8];
-  g_autoptr (DimrSampler) sampler = dimr_sampler_new (kind, DIMR_TIME_GRID_UNIFORM, schedule, n_steps, start, 8, NULL);
+  g_autoptr (DimrSampler) sampler = dimr_sampler_new (kind, DIMR_TIME_GRID_UNIFORM, NULL, schedule, n_steps, start, 8, NULL);
   const float *x;
   double t;
 
@@ -440,7 +452,7 @@ walk_toy (DimrSamplerKind kind,
           g_assert_nonnull (dimr_sampler_peek_x (sampler));
           g_assert_true ((dimr_sampler_peek_x0 (sampler) != NULL) == (step > 0));
         }
-      dimr_sampler_feed (sampler, eps);
+      feed_any (sampler, eps);
     }
   g_assert_cmpuint (dimr_sampler_get_step (sampler), ==, n_steps);
   g_assert_false (dimr_sampler_next (sampler, &x, &t));
@@ -465,7 +477,7 @@ test_x0_is_the_clean_picture_predicted (void)
     {
       g_autoptr (DimrSchedule) schedule = stable_diffusion ();
       const float start[3] = { 0.5f, -1, 2 };
-      g_autoptr (DimrSampler) sampler = dimr_sampler_new (kind, DIMR_TIME_GRID_UNIFORM, schedule, 6, start, 3, NULL);
+      g_autoptr (DimrSampler) sampler = dimr_sampler_new (kind, DIMR_TIME_GRID_UNIFORM, NULL, schedule, 6, start, 3, NULL);
       const float *x;
       double t;
 
@@ -480,13 +492,14 @@ test_x0_is_the_clean_picture_predicted (void)
               eps[i] = (float) toy_eps (x[i], t);
               expected[i] = (x[i] - dimr_schedule_sigma (schedule, t) * eps[i]) / dimr_schedule_alpha (schedule, t);
             }
-          dimr_sampler_feed (sampler, eps);
+          feed_any (sampler, eps);
           g_assert_cmpfloat (max_error_f32 (dimr_sampler_peek_x0 (sampler), expected, 3), <=, 1e-5);
         }
     }
 }
 
-/* With the true noise, x0 is the same at every t, and then every order of every solver is exact. */
+/* With the true noise, x0 is the same at every t, and then every order of every solver is exact; the
+ * last step of DDPM and DDIM is x0 itself, whatever noise was drawn before. */
 static void
 test_true_noise_leads_to_the_true_picture (void)
 {
@@ -505,9 +518,9 @@ test_true_noise_leads_to_the_true_picture (void)
             double first = dimr_schedule_get_t_start (schedules[s]), last = INFINITY, t;
             const float start = (float) (dimr_schedule_alpha (schedules[s], first) * clean +
                                          dimr_schedule_sigma (schedules[s], first) * noise);
-            g_autoptr (DimrSampler) sampler = dimr_sampler_new (kind, grid, schedules[s], step_counts[c], &start, 1, NULL);
-            double expected = dimr_schedule_alpha (schedules[s], 1e-3) * clean +
-                              dimr_schedule_sigma (schedules[s], 1e-3) * noise;
+            g_autoptr (DimrSampler) sampler = dimr_sampler_new (kind, grid, NULL, schedules[s], step_counts[c], &start, 1, NULL);
+            double expected = dimr_sampler_kind_has_options (kind) ? clean
+                              : dimr_schedule_alpha (schedules[s], 1e-3) * clean + dimr_schedule_sigma (schedules[s], 1e-3) * noise;
 
             while (dimr_sampler_next (sampler, NULL, &t))
               {
@@ -516,11 +529,85 @@ test_true_noise_leads_to_the_true_picture (void)
 
                 g_assert_cmpfloat (t, <, last);
                 last = t;
-                dimr_sampler_feed_f64 (sampler, &eps);
+                if (dimr_sampler_wants_noise (sampler))
+                  feed_any (sampler, (const float[]){ (float) eps });
+                else
+                  dimr_sampler_feed_f64 (sampler, &eps);
               }
             g_assert_cmpuint (dimr_sampler_get_step (sampler), ==, step_counts[c]);
             g_assert_cmpfloat_with_epsilon (*dimr_sampler_peek_x (sampler), expected, 1e-6);
           }
+}
+
+/* Plans @n steps of @kind (caller's). */
+static void
+plan_rows (DimrSamplerKind           kind,
+           const DimrSamplerOptions *options,
+           guint                     n,
+           DimrSamplerStep          *steps)
+{
+  g_autoptr (DimrSchedule) schedule = dimr_schedule_new_ddpm (0.0001, 0.02, 1000);
+  const double times[2] = { 1, 0 }; /* not looked at */
+
+  memset (steps, 0, n * sizeof *steps);
+  (kind == DIMR_SAMPLER_DDPM ? dimr_ddpm_plan : dimr_ddim_plan) (schedule, times, options, n, steps);
+}
+
+/* Song et al.: with eta = 1 and every step taken, DDIM is DDPM with the posterior's variance. */
+static void
+test_ddim_of_eta_1_is_ddpm (void)
+{
+  const DimrSamplerOptions none = { 0, FALSE }, one = { 1, FALSE };
+  g_autofree DimrSamplerStep *ddpm = g_new (DimrSamplerStep, 1000), *ddim = g_new (DimrSamplerStep, 1000);
+
+  plan_rows (DIMR_SAMPLER_DDPM, &none, 1000, ddpm);
+  plan_rows (DIMR_SAMPLER_DDIM, &one, 1000, ddim);
+  for (guint i = 0; i < 1000; i++)
+    {
+      g_assert_cmpfloat (ddpm[i].t, ==, ddim[i].t);
+      g_assert_cmpfloat_with_epsilon (ddpm[i].start, ddim[i].start, 1e-9);
+      g_assert_cmpfloat_with_epsilon (ddpm[i].x0[0], ddim[i].x0[0], 1e-9);
+      g_assert_cmpfloat_with_epsilon (ddpm[i].noise, ddim[i].noise, 1e-12);
+      g_assert_true ((ddpm[i].noise > 0) == (i < 999));
+      g_assert_true (i == 999 || ddpm[i].log_variance[0] < ddpm[i].log_variance[1]);
+    }
+}
+
+/* One step from x = 0 and eps = 0: what remains is noise, between the two bounds of its variance. */
+static void
+test_a_learned_variance_lies_between_its_bounds (void)
+{
+  const float zero[3] = { 0, 0, 0 }, ones[3] = { 1, 1, 1 }, variance[3] = { -1, 0, 1 };
+  g_autoptr (DimrSchedule) schedule = dimr_schedule_new_ddpm (0.0001, 0.02, 1000);
+  g_autoptr (DimrSampler) sampler = dimr_sampler_new (DIMR_SAMPLER_DDPM, DIMR_TIME_GRID_UNIFORM, NULL, schedule, 10, zero, 3, NULL);
+  const DimrSamplerOptions none = { 0, FALSE };
+  DimrSamplerStep steps[10];
+  const float *x;
+
+  plan_rows (DIMR_SAMPLER_DDPM, &none, 10, steps);
+  g_assert_true (dimr_sampler_next (sampler, &x, NULL));
+  dimr_sampler_feed_noise (sampler, zero, variance, ones);
+  x = dimr_sampler_peek_x (sampler);
+  g_assert_cmpfloat_with_epsilon (x[0], steps[0].noise, 1e-6);
+  g_assert_cmpfloat_with_epsilon (x[2], exp (steps[0].log_variance[1] / 2), 1e-6);
+  g_assert_cmpfloat_with_epsilon (x[1], sqrt (x[0] * x[2]), 1e-6);
+}
+
+static void
+test_clipping_bounds_the_picture (void)
+{
+  const float start[2] = { 3, -0.2f }, eps[2] = { -5, 0 };
+  const DimrSamplerOptions clip = { 0, TRUE };
+  g_autoptr (DimrSchedule) schedule = dimr_schedule_new_ddpm (0.0001, 0.02, 1000);
+  g_autoptr (DimrSampler) sampler = dimr_sampler_new (DIMR_SAMPLER_DDIM, DIMR_TIME_GRID_UNIFORM, &clip, schedule, 50, start, 2, NULL);
+
+  while (dimr_sampler_next (sampler, NULL, NULL))
+    {
+      dimr_sampler_feed (sampler, eps);
+      for (guint i = 0; i < 2; i++)
+        g_assert_cmpfloat (fabsf (dimr_sampler_peek_x0 (sampler)[i]), <=, 1);
+    }
+  g_assert_cmpfloat (dimr_sampler_peek_x (sampler)[0], ==, 1);
 }
 
 static void
@@ -542,8 +629,16 @@ test_requests_out_of_range_are_refused (void)
     {
       g_autoptr (GError) error = NULL;
 
-      g_assert_null (dimr_sampler_new (cases[i].kind, cases[i].grid, schedule, cases[i].n_steps, &start, cases[i].n, &error));
+      g_assert_null (dimr_sampler_new (cases[i].kind, cases[i].grid, NULL, schedule, cases[i].n_steps, &start, cases[i].n, &error));
       g_assert_error (error, DIMR_ERROR, (int) cases[i].code);
+    }
+  for (guint i = 0; i < 3; i++)
+    {
+      const DimrSamplerOptions options = { (const double[]){ -0.1, 1.1, NAN }[i], FALSE };
+      g_autoptr (GError) error = NULL;
+
+      g_assert_null (dimr_sampler_new (DIMR_SAMPLER_DDIM, 0, &options, schedule, 10, &start, 1, &error));
+      g_assert_error (error, DIMR_ERROR, DIMR_ERROR_REQUEST);
     }
 }
 
@@ -580,6 +675,9 @@ main (int argc, char **argv)
   g_test_add_func ("/diffusion/sampler/looking-changes-nothing", test_looking_changes_nothing);
   g_test_add_func ("/diffusion/sampler/x0-is-the-clean-picture-predicted", test_x0_is_the_clean_picture_predicted);
   g_test_add_func ("/diffusion/sampler/true-noise-leads-to-the-true-picture", test_true_noise_leads_to_the_true_picture);
+  g_test_add_func ("/diffusion/sampler/ddim-of-eta-1-is-ddpm", test_ddim_of_eta_1_is_ddpm);
+  g_test_add_func ("/diffusion/sampler/a-learned-variance-lies-between-its-bounds", test_a_learned_variance_lies_between_its_bounds);
+  g_test_add_func ("/diffusion/sampler/clipping-bounds-the-picture", test_clipping_bounds_the_picture);
   g_test_add_func ("/diffusion/sampler/requests-out-of-range-are-refused", test_requests_out_of_range_are_refused);
   g_test_add_func ("/diffusion/sampler/names-lead-back-to-samplers", test_names_lead_back_to_samplers);
   return g_test_run ();

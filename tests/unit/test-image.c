@@ -22,7 +22,8 @@ make_recipe (void)
   recipe->n_steps = 30;
   recipe->sampler = DIMR_SAMPLER_DPM_SOLVER_2M;
   recipe->time_grid = DIMR_TIME_GRID_LOG_SNR;
-  recipe->guidance = (DimrGuidance){ DIMR_GUIDANCE_COSINE, 1.4, 2.5 };
+  recipe->options = (DimrSamplerOptions){ 0.3, TRUE };
+  recipe->guidance = (DimrGuidance){ DIMR_GUIDANCE_COSINE, 1.4, 2.5, 3 };
   recipe->precision = DIMR_PRECISION_BF16;
   recipe->micro_batch = 8;
   recipe->skip_unconditional = TRUE;
@@ -85,6 +86,9 @@ assert_same_recipe (const DimrRecipe *a,
   g_assert_cmpint (a->guidance.kind, ==, b->guidance.kind);
   g_assert_true (a->guidance.scale == b->guidance.scale);
   g_assert_true (a->guidance.power == b->guidance.power);
+  g_assert_cmpuint (a->guidance.channels, ==, b->guidance.channels);
+  g_assert_true (a->options.eta == b->options.eta);
+  g_assert_cmpint (a->options.clip, ==, b->options.clip);
   g_assert_cmpint (a->precision, ==, b->precision);
   g_assert_cmpuint (a->micro_batch, ==, b->micro_batch);
   g_assert_cmpint (a->skip_unconditional, ==, b->skip_unconditional);
