@@ -21,7 +21,7 @@
 #include "kernels/cuda/cuda-kernels.h"
 
 #ifdef CUDA_EMULATED
-#include "emulator.h"
+#include <emulator.h>
 #else
 #define CUDA_SHARED(type, name, dimensions) __shared__ __align__ (16) type name dimensions
 #define CUDA_DYNAMIC_SHARED(type, name)                         \
