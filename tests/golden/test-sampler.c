@@ -4,12 +4,7 @@
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "golden-engine.h"
-#include "kernels/dimr-kernels.h"
-<<<<<<< HEAD
-#include "tests/reference.h"
 #include "tests/tested-device.h"
-=======
->>>>>>> main
 
 #include <math.h>
 #include <string.h>
@@ -45,36 +40,6 @@ static const Case cases[] = {
   { "A_multistep3M_time_uniform_10", A, 10, DIMR_SAMPLER_DPM_SOLVER_3M, DIMR_TIME_GRID_UNIFORM, NONE },
 };
 
-<<<<<<< HEAD
-static void
-on_loaded (GObject      *source,
-           GAsyncResult *result,
-           gpointer      data)
-{
-  g_autoptr (GError) error = NULL;
-  g_autoptr (DimrModel) model = dimr_engine_load_model_finish (DIMR_ENGINE (source), result, &error);
-
-  g_assert_no_error (error);
-  g_assert_nonnull (model);
-  *(gboolean *) data = TRUE;
-}
-
-static DimrEngine *
-open_engine (const char *folder)
-{
-  g_autofree char *name = g_strconcat (folder, "/model.safetensors", NULL);
-  g_autofree char *path = reference_path (name);
-  DimrEngine *engine = dimr_engine_new (tested_device (), 0);
-  gboolean loaded = FALSE;
-
-  dimr_engine_load_model_async (engine, path, NULL, on_loaded, &loaded);
-  while (!loaded)
-    g_main_context_iteration (NULL, TRUE);
-  return engine;
-}
-
-=======
->>>>>>> main
 static DimrJob *
 run (DimrEngine    *engine,
      const Case    *self,
@@ -137,13 +102,8 @@ test_trajectory (gconstpointer data)
       return;
     }
   file = reference_open (name);
-<<<<<<< HEAD
-  engine = open_engine (self->folder);
-  job = run (engine, self, file, DIMR_PRECISION_F32);
-=======
   engine = golden_engine_open (self->folder);
-  job = run (engine, self, file);
->>>>>>> main
+  job = run (engine, self, file, DIMR_PRECISION_F32);
   trace = dimr_job_peek_trace (job);
   g_assert_nonnull (trace);
 
@@ -176,7 +136,7 @@ test_bf16 (gconstpointer data)
   const Case *self = data;
   g_autofree char *name = g_strdup_printf ("E_sampler/%s.safetensors", self->name);
   g_autoptr (Reference) file = reference_open (name);
-  g_autoptr (DimrEngine) engine = open_engine (self->folder);
+  g_autoptr (DimrEngine) engine = golden_engine_open (self->folder);
   g_autoptr (DimrJob) job = run (engine, self, file, DIMR_PRECISION_BF16);
   DimrTensor *found = g_hash_table_lookup (dimr_job_peek_trace (job), "latent");
   gsize n;
