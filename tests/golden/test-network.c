@@ -12,7 +12,7 @@
 
 static const char * const folders[] = {
   "A_dimr_2r_latent", "B_dimr_3r_pixel", "C1_headdim15", "C2_n1_n6_k5", "C3_uncond_area2_n7_n1",
-  "D_layernorm", "D2_plain_rmsnorm",
+  "D_layernorm", "D2_plain_rmsnorm", "F1_adarmsn", "F2_axial_rope",
 };
 
 static gboolean
