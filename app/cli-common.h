@@ -28,6 +28,8 @@ int             studio_cli_forward  (int argc, char **argv);
 int             studio_cli_gradients (int argc, char **argv);
 int             studio_cli_info     (int argc, char **argv);
 int             studio_cli_convert  (int argc, char **argv);
+int             studio_cli_decode   (int argc, char **argv);
+int             studio_cli_encode   (int argc, char **argv);
 int             studio_cli_devices  (int argc, char **argv);
 int             studio_cli_models   (int argc, char **argv);
 int             studio_cli_import   (int argc, char **argv);

@@ -20,6 +20,8 @@ static const struct
   { "forward", studio_cli_forward, "--input FILE --output FILE", N_("evaluate the network once on given tensors") },
   { "gradients", studio_cli_gradients, "--input FILE --output FILE", N_("compute the training loss and its gradients on given tensors") },
   { "convert", studio_cli_convert, "IN OUT.safetensors", N_("rewrite a checkpoint as safetensors") },
+  { "decode", studio_cli_decode, "--autoencoder FILE --input FILE", N_("make pictures of latents") },
+  { "encode", studio_cli_encode, "--autoencoder FILE --input DIR", N_("make latents of pictures") },
   { "models", studio_cli_models, "", N_("list the models on this machine") },
   { "import", studio_cli_import, "PATH…", N_("add a model or an autoencoder to them") },
   { "devices", studio_cli_devices, "", N_("what this machine can compute with") },

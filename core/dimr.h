@@ -10,6 +10,7 @@
 #include "core/base/dimr-rng.h"
 #include "core/classes/dimr-classes.h"
 #include "core/engine/dimr-bench.h"
+#include "core/engine/dimr-codec.h"
 #include "core/engine/dimr-engine.h"
 #include "core/engine/dimr-forward.h"
 #include "core/engine/dimr-job.h"

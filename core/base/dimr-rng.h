@@ -23,6 +23,7 @@ typedef enum
   DIMR_STREAM_START_NOISE,   /* x at t = 1 of an image */
   DIMR_STREAM_STEP_NOISE,    /* what a stochastic sampler adds; one sub-stream a step */
   DIMR_STREAM_CLASS,         /* random classes */
+  DIMR_STREAM_LATENT_NOISE,  /* which latent of those that a picture may have */
 } DimrStream;
 
 /* Fills @out with @n standard normal values of image @image under @seed: element i is the same

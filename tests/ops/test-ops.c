@@ -149,6 +149,23 @@ test_attention_large_scores (void)
   op_case_check (c, ADD_OP (c, DIMR_OP_ATTENTION, ATTRS (.n_heads = 2), x), 1e-9);
 }
 
+/* Keys and values come in parts here, the last of them cut off; large scores first, small ones first. */
+static void
+test_attention_of_many_tokens (void)
+{
+  static const struct { gint64 tokens, width; double scale; } cases[] = {
+    { 513, 16, 1 }, { 576, 33, 1 }, { 700, 7, 6 }, { 769, 64, 2 }, { 1100, 20, .2 },
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++)
+    {
+      g_autoptr (OpCase) c = op_case_new ();
+      DimrNodeId x = op_case_input (c, DIMR_SHAPE (1, cases[i].tokens, 3 * cases[i].width), .1, cases[i].scale);
+
+      op_case_check (c, ADD_OP (c, DIMR_OP_ATTENTION, ATTRS (.n_heads = 1), x), 1e-11);
+    }
+}
+
 static void
 test_rms_norm (void)
 {
@@ -446,6 +463,7 @@ main (int   argc,
   g_test_add_func ("/ops/linear-geglu/gates-two-products", test_linear_geglu);
   g_test_add_func ("/ops/attention/takes-any-length-and-head-width", test_attention);
   g_test_add_func ("/ops/attention/survives-large-scores", test_attention_large_scores);
+  g_test_add_func ("/ops/attention/takes-many-tokens-in-parts", test_attention_of_many_tokens);
   g_test_add_func ("/ops/rms-norm/takes-tiny-and-huge-rows", test_rms_norm);
   g_test_add_func ("/ops/rms-norm/writes-over-its-input", test_rms_norm_in_place);
   g_test_add_func ("/ops/layer-norm/reads-a-list-side-by-side", test_layer_norm);
