@@ -137,7 +137,9 @@ test_shared_time (gconstpointer data)
   b = g_new (float, n_out);
   dimr_program_read (shared, dimr_plan_get_output (shared_plan, 0), a, n_out);
   dimr_program_read (single, dimr_plan_get_output (single_plan, 0), b, n_out);
-  g_assert_cmpmem (a, n_out * sizeof *a, b, n_out * sizeof *b);
+  /* A math library may sum one row in another order than three. */
+  for (gsize i = 0; i < n_out; i++)
+    g_assert_cmpfloat_with_epsilon (a[i], b[i], g_getenv ("DIMR_TEST_DEVICE") != NULL ? 1e-5 : 0);
 }
 
 static void
