@@ -233,7 +233,7 @@ build (DimrGraph                *graph,
        const DimrNetworkInputs  *inputs,
        GError                  **error)
 {
-  DimrBuilder self = { graph, config, DIMR_NODE_NONE };
+  DimrBuilder self = { .graph = graph, .config = config, .log_snr = DIMR_NODE_NONE, .condition = DIMR_NODE_NONE };
   const gint64 side = config->image_size / config->vit.patch_size;
   const DimrShape shape = dimr_graph_peek_node (graph, inputs->x)->shape;
   DimrNodeId x, condition;

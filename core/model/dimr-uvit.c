@@ -237,7 +237,7 @@ build (DimrGraph                *graph,
        const DimrNetworkInputs  *inputs,
        GError                  **error)
 {
-  DimrBuilder self = { graph, config, DIMR_NODE_NONE };
+  DimrBuilder self = { .graph = graph, .config = config, .log_snr = DIMR_NODE_NONE, .condition = DIMR_NODE_NONE };
   gint64 c = config->channels, p = config->vit.patch_size, side = config->image_size / config->vit.patch_size;
   DimrNodeId x;
 
