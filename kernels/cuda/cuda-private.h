@@ -372,6 +372,9 @@ gboolean       cuda_program_enqueue    (CudaProgram       *self,
 gpointer       cuda_program_peek       (CudaProgram       *self,
                                         DimrNodeId         id,
                                         DimrDType         *storage);
+/* Where the next value of input @id goes, which is none that was written before, whatever was wrong with that. */
+gpointer       cuda_program_renew      (CudaProgram       *self,
+                                        DimrNodeId         id);
 /* DIMR_ERROR_REQUEST where one of the labels is none of the tables' that @input goes to. */
 gboolean       cuda_program_check      (CudaProgram       *self,
                                         DimrNodeId         input,
