@@ -17,10 +17,13 @@ typedef struct
   guint order;
 } Way;
 
+/* A sanitizer sees the same accesses in all of them, and takes its time. */
 static const Way ways[] = {
   { "0", FALSE, 0 },
+#if !defined OP_EMULATED || !defined __SANITIZE_ADDRESS__
   { "1", FALSE, 1 },
-#ifdef OP_EMULATED
+#endif
+#if defined OP_EMULATED && !defined __SANITIZE_ADDRESS__
   { "0", TRUE, 2 },
 #endif
 };
