@@ -264,6 +264,8 @@ print_table (const DimrCost *cost)
   g_print ("\n");
   for (guint p = 0; p < DIMR_N_PARTS; p++)
     {
+      if (cost->parts[p].parameters == 0 && cost->parts[p].macs == 0)
+        continue;
       g_print ("%-24s", dimr_part_get_label (p));
       for (guint b = 0; b < cost->n_branches; b++)
         print_cell (&cost->cells[b][p]);
