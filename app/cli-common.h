@@ -26,6 +26,7 @@ typedef enum
 int             studio_cli_generate (int argc, char **argv);
 int             studio_cli_forward  (int argc, char **argv);
 int             studio_cli_gradients (int argc, char **argv);
+int             studio_cli_train    (int argc, char **argv);
 int             studio_cli_info     (int argc, char **argv);
 int             studio_cli_convert  (int argc, char **argv);
 int             studio_cli_decode   (int argc, char **argv);

@@ -463,6 +463,7 @@ studio_cli_generate (int    argc,
                                 options.threads == STUDIO_NOT_GIVEN ? 0 : (guint) options.threads);
   g_signal_connect (cancellable, "cancelled", G_CALLBACK (on_cancelled), &run);
   studio_cli_watch (cancellable, ids);
+  dimr_engine_set_autoencoder (run.engine, options.autoencoder);
   dimr_engine_load_model_async (run.engine, path, cancellable, on_model_loaded, &run);
   g_main_loop_run (loop);
   studio_cli_unwatch (ids);

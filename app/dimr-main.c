@@ -18,6 +18,7 @@ static const struct
   { "generate", studio_cli_generate, "--class lion --count 4", N_("make pictures") },
   { "info", studio_cli_info, "[MODEL]", N_("what a model is, costs and needs") },
   { "forward", studio_cli_forward, "--input FILE --output FILE", N_("evaluate the network once on given tensors") },
+  { "train", studio_cli_train, "--data PATH --output PATH", N_("train a model on pictures, or --demo") },
   { "gradients", studio_cli_gradients, "--input FILE --output FILE", N_("compute the training loss and its gradients on given tensors") },
   { "convert", studio_cli_convert, "IN OUT.safetensors", N_("rewrite a checkpoint as safetensors") },
   { "decode", studio_cli_decode, "--autoencoder FILE --input FILE", N_("make pictures of latents") },

@@ -26,4 +26,5 @@
 #include "core/model/dimr-model.h"
 #include "core/model/dimr-synthetic.h"
 #include "core/train/dimr-gradients.h"
+#include "core/train/dimr-training.h"
 #include "core/weights/dimr-safetensors-writer.h"

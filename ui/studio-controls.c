@@ -2,6 +2,7 @@
 #include "config.h"
 
 #include "ui/studio-controls-private.h"
+#include "ui/studio-settings.h"
 
 #include <glib/gi18n.h>
 
@@ -330,6 +331,7 @@ studio_controls_dup_request (StudioControls *self)
   g_autoptr(DimrRequest) request = NULL;
   const int *classes;
   guint n;
+  g_autofree char *preview_kind = NULL;
 
   g_return_val_if_fail (STUDIO_IS_CONTROLS (self), NULL);
 
@@ -357,6 +359,8 @@ studio_controls_dup_request (StudioControls *self)
     request->reuse_low_branches = (guint) studio_number_row_get_value (self->reuse_row);
   request->batch = (guint) studio_number_row_get_value (self->batch_row);
   request->previews = gtk_switch_get_active (self->previews_switch);
+  preview_kind = g_settings_get_string (studio_settings_get (), "latent-previews");
+  dimr_preview_kind_from_string (preview_kind, &request->preview_kind);
 
   studio_class_picker_close (self->picker);
   studio_class_picker_remember (self->picker);

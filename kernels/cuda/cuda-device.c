@@ -51,6 +51,7 @@ is_residual_stream (const DimrNode *node)
   switch (node->op)
     {
     case DIMR_OP_ADD:
+    case DIMR_OP_GATED_ADD:
       return TRUE;
     case DIMR_OP_LINEAR:
       return node->inputs[2] != DIMR_NODE_NONE || node->n_inputs > 4;

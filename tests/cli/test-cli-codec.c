@@ -208,6 +208,94 @@ test_refusals (void)
   g_assert_false (g_file_test (out, G_FILE_TEST_EXISTS));
 }
 
+/* Bytes of the picture's pixels (transfer full), its side in @side. */
+static guint8 *
+read_pixels (const char *picture,
+             guint      *side)
+{
+  g_autoptr (DimrImage) image = dimr_png_load (picture, NULL, NULL);
+
+  g_assert_nonnull (image);
+  *side = dimr_image_get_width (image);
+  g_assert_cmpuint (dimr_image_get_height (image), ==, *side);
+  return g_memdup2 (g_bytes_get_data (dimr_image_peek_pixels (image), NULL), (gsize) 4 * *side * *side);
+}
+
+static void
+check_generated (const char *model) /* with its options */
+{
+  g_auto (CliResult) result = { 0 };
+  g_autofree char *picture = in_folder ("generated.png"), *again = in_folder ("again.png"), *trace = in_folder ("trace.safetensors");
+  g_autofree char *decoded = in_folder ("from-trace"), *other = g_build_filename (decoded, "000000.png", NULL);
+  g_autofree guint8 *a = NULL;
+  g_autofree guint8 *b = NULL;
+  guint side, other_side;
+
+  cli_run (&result, "generate -m %s --class 3 --seed 4 --steps 5 --cfg 1.5 --precision f32 -o %s --trace %s", model, picture, trace);
+  cli_assert_status (&result, 0);
+  g_assert_null (strstr (result.err, "projection"));
+  cli_run (&result, "generate -m %s --class 3 --seed 4 --steps 5 --cfg 1.5 --precision f32 -o %s --previews decoded", model, again);
+  cli_assert_status (&result, 0);
+  cli_assert_same_files (picture, again);
+
+  /* The same latent by the other command. */
+  cli_run (&result, "decode -a %s -i %s -o %s --precision f32", autoencoder, trace, decoded);
+  cli_assert_status (&result, 0);
+  a = read_pixels (picture, &side);
+  b = read_pixels (other, &other_side);
+  g_assert_cmpuint (side, ==, 16 * 8);
+  g_assert_cmpuint (other_side, ==, side);
+  g_assert_cmpmem (a, 4 * side * side, b, 4 * side * side);
+  g_assert_cmpint (g_unlink (picture) | g_unlink (again) | g_unlink (other), ==, 0);
+}
+
+/* A model of latents becomes a maker of pictures by an autoencoder that is named, or lies beside it. */
+static void
+test_generate (void)
+{
+  static const char * const parts[] = { "model.safetensors", "config.json" };
+  g_auto (CliResult) result = { 0 };
+  g_autofree char *model = in_folder ("model"), *sketch = in_folder ("sketch.png"), *named = g_strdup_printf ("%s -a %s", model, autoencoder);
+  g_autofree char *beside = g_build_filename (model, "vae.safetensors", NULL);
+  g_autofree guint8 *pixels = NULL;
+  guint side;
+
+  g_assert_cmpint (g_mkdir (model, 0700), ==, 0);
+  for (guint i = 0; i < G_N_ELEMENTS (parts); i++)
+    {
+      g_autofree char *from = g_build_filename (TEST_DATA_DIR, "reference/A_dimr_2r_latent", parts[i], NULL);
+      g_autofree char *to = g_build_filename (model, parts[i], NULL);
+      g_autoptr (GFile) source = g_file_new_for_path (from);
+      g_autoptr (GFile) target = g_file_new_for_path (to);
+
+      g_assert_true (g_file_copy (source, target, 0, NULL, NULL, NULL, NULL));
+    }
+  check_generated (named);
+
+  /* The fixture lies in the folder above the model's: taken away, there is a sketch and a sentence. */
+  check_generated (model);
+  g_assert_cmpint (g_rename (autoencoder, beside), ==, 0);
+  cli_run (&result, "generate -m %s --class 3 --steps 2 -o %s", model, sketch);
+  cli_assert_status (&result, 0);
+  g_unlink (sketch);
+  g_assert_cmpint (g_rename (beside, autoencoder), ==, 0);
+  {
+    g_autofree char *away = g_strconcat (autoencoder, ".away", NULL);
+
+    g_assert_cmpint (g_rename (autoencoder, away), ==, 0);
+    cli_run (&result, "generate -m %s --class 3 --steps 2 -o %s", model, sketch);
+    cli_assert_status (&result, 0);
+    g_assert_nonnull (strstr (result.err, "autoencoder_kl_ema.pth"));
+    pixels = read_pixels (sketch, &side);
+    g_assert_cmpuint (side, ==, 16);
+    g_assert_cmpint (g_rename (away, autoencoder), ==, 0);
+  }
+
+  cli_run (&result, "generate -m %s -a %s/model.safetensors --class 3 --steps 2 -o %s", model, model, sketch);
+  cli_assert_status (&result, 1);
+  g_assert_nonnull (strstr (result.err, "a DiMR model, not an autoencoder"));
+}
+
 static void
 test_stop (void)
 {
@@ -237,6 +325,7 @@ main (int argc, char **argv)
   g_test_add_func ("/cli/decode/makes-do-with-less-memory", test_decode_in_tiles);
   g_test_add_func ("/cli/encode/draws-latents-by-seed", test_encode);
   g_test_add_func ("/cli/codec/says-what-is-wrong", test_refusals);
+  g_test_add_func ("/cli/generate/decodes-latents", test_generate);
   g_test_add_func ("/cli/codec/stops-between-pictures", test_stop);
   status = g_test_run ();
   cli_remove_folder (folder);

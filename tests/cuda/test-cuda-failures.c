@@ -1,4 +1,5 @@
-/* What the CUDA backend does when a call fails: every code, at every call.
+/* What the CUDA backend does where something is missing: a device, memory, what was chosen before. For calls
+ * that fail see test-cuda-errors.c.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "cuda-case.h"
 
@@ -7,109 +8,6 @@
 #include "kernels/dimr-kernels.h"
 
 #include <string.h>
-
-static const DimrWalkRow row = { .alpha = .8, .sigma = .6, .start = .5, .x0 = { .5 }, .guidance = 2, .outer = TRUE };
-
-/* All that a job does: opens the device, compiles, announces, walks a step with a preview, runs, reads. */
-static gboolean
-do_job (DimrDevice **device,
-        CudaCase    *network,
-        GError     **error)
-{
-  static const float times[] = { -1, 1 };
-  static const gint32 labels[] = { 0, 1 };
-  const gsize n = network->batch * cuda_case_image ();
-  const DimrNodeId outputs[] = { network->eps, network->tap };
-  g_autofree float *data = g_new0 (float, n);
-  const DimrWalkSpec spec = {
-    .n_groups = 1, .micro_batch = 1, .image_len = cuda_case_image (), .start = data, .y = labels, .rows = &row, .n_rows = 1,
-  };
-  g_autoptr (DimrDeviceWalk) walk = NULL;
-  g_autoptr (DimrPlan) plan = NULL;
-  g_autoptr (DimrProgram) program = NULL;
-  DimrWalkPorts ports;
-
-  *device = cuda_device_open (0, error);
-  if (*device == NULL)
-    return FALSE;
-  plan = dimr_plan_new (network->graph, outputs, 2, *device, DIMR_PRECISION_BF16, error);
-  program = plan != NULL ? dimr_device_compile (*device, plan, network->weights, NULL, error) : NULL;
-  if (program == NULL)
-    return FALSE;
-  ports = (DimrWalkPorts){ dimr_plan_get_input (plan, "x"), dimr_plan_get_input (plan, "y"), dimr_plan_get_output (plan, 0), TRUE };
-  walk = dimr_device_new_walk (*device, &spec, error);
-  if (walk == NULL ||
-      !dimr_program_set_series (program, dimr_plan_get_input (plan, "log_snr"), times, 1, G_N_ELEMENTS (times), error))
-    return FALSE;
-  dimr_program_select (program, 1);
-  if (!dimr_device_walk_step (walk, program, &ports, 0, NULL, error) ||
-      !dimr_device_walk_request (walk, DIMR_WALK_X, error) || !dimr_device_walk_fetch (walk, TRUE, data, error))
-    return FALSE;
-  dimr_program_write (program, ports.x, data, n * sizeof *data);
-  if (!dimr_program_run (program, NULL, error))
-    return FALSE;
-  dimr_program_read (program, ports.eps, data, n);
-  /* What reading met is told by the next run. */
-  return dimr_program_run (program, NULL, error);
-}
-
-/* Fails at call 1, 2, 3, … until a job gets through. No call may be missed, leak, or end the process. */
-static void
-test_every_call (gconstpointer data)
-{
-  const cudaError_t code = (cudaError_t) GPOINTER_TO_INT (data);
-  g_auto (CudaCase) network = { 0 };
-  guint n_failed = 0, n_passed = 0;
-
-  cuda_case_init (&network, 2, 1);
-  for (unsigned long call = 1;; call++)
-    {
-      g_autoptr (DimrDevice) device = NULL;
-      g_autoptr (GError) error = NULL;
-      gboolean good;
-
-      cuda_error_forget ();
-      fake_cuda_reset ();
-      /* With less workspace for products, which would take most of the time. */
-      fake_cuda_config ()->major = 8;
-      fake_cuda_fail_at (call, code);
-      good = do_job (&device, &network, &error);
-      if (fake_cuda_failed_call () == NULL)
-        {
-          g_assert_no_error (error);
-          break;
-        }
-      if (good)
-        n_passed++;
-      else
-        n_failed++;
-      g_assert_true (good == (error == NULL));
-      if (error != NULL)
-        {
-          g_assert_cmpuint (error->domain, ==, DIMR_ERROR);
-          g_assert_cmpuint (strlen (error->message), >, 20);
-          if (cuda_error_is_fatal (code))
-            {
-              g_autoptr (GError) later = NULL;
-
-              g_assert_cmpint (error->code, ==, DIMR_ERROR_DEVICE_LOST);
-              /* At once, and without asking the device again. */
-              g_assert_null (cuda_device_open (0, &later));
-              g_assert_error (later, DIMR_ERROR, DIMR_ERROR_DEVICE_LOST);
-            }
-        }
-      g_clear_object (&device);
-      if (fake_cuda_count_objects () != 0)
-        {
-          fake_cuda_print_objects ();
-          g_error ("%s failed and left %u objects", fake_cuda_failed_call (), fake_cuda_count_objects ());
-        }
-    }
-  g_test_message ("%u calls: %u failures told, %u survived", n_failed + n_passed, n_failed, n_passed);
-  g_assert_cmpuint (n_failed, >, 100);
-  cuda_error_forget ();
-  fake_cuda_reset ();
-}
 
 static void
 test_sentences (void)
@@ -243,17 +141,10 @@ int
 main (int    argc,
       char **argv)
 {
-  static const int codes[] = { 2, 46, 700, 999 };
   int rc;
 
   g_test_init (&argc, &argv, NULL);
   dimr_kernels_init ();
-  for (guint i = 0; i < G_N_ELEMENTS (codes); i++)
-    {
-      g_autofree char *path = g_strdup_printf ("/cuda/failures/every-call/%d", codes[i]);
-
-      g_test_add_data_func (path, GINT_TO_POINTER (codes[i]), test_every_call);
-    }
   g_test_add_func ("/cuda/failures/sentences", test_sentences);
   g_test_add_func ("/cuda/failures/absence", test_absence);
   g_test_add_func ("/cuda/failures/memory", test_memory);

@@ -5,6 +5,7 @@
 #include "core/engine/dimr-tiles.h"
 #include "kernels/dimr-kernels.h"
 #include "tests/autoencoder-fixture.h"
+#include "engine-fixture.h"
 
 #include <glib/gstdio.h>
 #include <math.h>
@@ -241,6 +242,105 @@ test_cancel (void)
   g_assert_true (isfinite (other[0]));
 }
 
+/* Sides of the previews and of the picture that a job showed. */
+typedef struct
+{
+  guint smallest;
+  guint largest;
+  guint n;
+} Sides;
+
+static void
+on_changed (DimrJob *job,
+            Sides   *sides)
+{
+  DimrImage *image = dimr_job_peek_image (job, 0);
+
+  if (image == NULL || dimr_job_is_image_done (job, 0))
+    return;
+  sides->smallest = MIN (sides->smallest, dimr_image_get_width (image));
+  sides->largest = MAX (sides->largest, dimr_image_get_width (image));
+  sides->n++;
+}
+
+/* However the latents are shown on the way, the picture is the same. */
+static void
+test_previews (void)
+{
+  static const DimrPreviewKind kinds[] = { DIMR_PREVIEW_SKETCH, DIMR_PREVIEW_DECODED, DIMR_PREVIEW_AUTO };
+  g_autoptr (DimrEngine) engine = new_engine ();
+  g_autoptr (DimrModel) model = NULL;
+  g_autoptr (DimrRequest) request = NULL;
+  g_autoptr (GError) error = NULL;
+  g_autoptr (DimrJob) first = NULL;
+
+  dimr_engine_set_autoencoder (engine, path);
+  model = load (engine, TEST_DATA_DIR "/reference/A_dimr_2r_latent", &error);
+  g_assert_no_error (error);
+  g_assert_true (dimr_model_is_latent (model));
+  g_assert_nonnull (dimr_model_get_autoencoder (model));
+  g_assert_cmpuint (dimr_model_get_image_size (model), ==, 128);
+
+  request = dimr_request_new ();
+  request->classes[0] = 3;
+  request->n_steps = 60;
+  for (guint i = 0; i < G_N_ELEMENTS (kinds); i++)
+    {
+      Sides sides = { G_MAXUINT, 0, 0 };
+      g_autoptr (DimrJob) job = NULL;
+      g_autoptr (DimrRecipe) recipe = NULL;
+
+      request->preview_kind = kinds[i];
+      job = dimr_engine_submit (engine, request, FALSE, &error);
+      g_assert_no_error (error);
+      g_signal_connect (job, "changed", G_CALLBACK (on_changed), &sides);
+      while (!dimr_job_is_finished (job))
+        g_main_context_iteration (NULL, TRUE);
+      g_assert_cmpint (dimr_job_get_state (job), ==, DIMR_JOB_DONE);
+      g_assert_null (dimr_job_peek_note (job));
+      g_assert_cmpuint (dimr_image_get_width (dimr_job_peek_image (job, 0)), ==, 128);
+      recipe = dimr_job_dup_recipe (job, 0);
+      g_assert_cmpuint (recipe->width, ==, 128);
+      g_assert_cmpuint (sides.n, >, 0);
+      if (kinds[i] != DIMR_PREVIEW_AUTO)
+        g_assert_cmpuint (sides.smallest, ==, sides.largest);
+      if (kinds[i] == DIMR_PREVIEW_SKETCH)
+        g_assert_cmpuint (sides.largest, ==, 16);
+      if (kinds[i] == DIMR_PREVIEW_DECODED)
+        g_assert_cmpuint (sides.smallest, ==, 128);
+      if (first != NULL)
+        assert_same_pictures (first, job, 1);
+      else
+        first = g_object_ref (job);
+    }
+}
+
+/* Without an autoencoder there is a sketch, and a sentence; one that does not fit is refused. */
+static void
+test_missing (void)
+{
+  g_autoptr (DimrEngine) engine = new_engine ();
+  g_autoptr (DimrModel) model = NULL;
+  g_autoptr (DimrModel) refused = NULL;
+  g_autoptr (DimrRequest) request = NULL;
+  g_autoptr (DimrJob) job = NULL;
+  g_autoptr (GError) error = NULL;
+  Seen seen = { 0 };
+
+  model = load (engine, TEST_DATA_DIR "/reference/A_dimr_2r_latent", &error);
+  g_assert_no_error (error);
+  request = dimr_request_new ();
+  request->n_steps = 3;
+  job = run (engine, request, &seen);
+  g_assert_cmpuint (dimr_image_get_width (dimr_job_peek_image (job, 0)), ==, 16);
+  g_assert_nonnull (strstr (dimr_job_peek_note (job), "autoencoder_kl_ema.pth"));
+
+  dimr_engine_set_autoencoder (engine, TEST_DATA_DIR "/reference/A_dimr_2r_latent/model.safetensors");
+  refused = load (engine, TEST_DATA_DIR "/reference/A_dimr_2r_latent", &error);
+  g_assert_null (refused);
+  g_assert_error (error, DIMR_ERROR, DIMR_ERROR_MODEL);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -265,6 +365,8 @@ main (int argc, char **argv)
   g_test_add_func ("/decoder/tiles/come-nearer-with-every-pass", test_passes);
   g_test_add_func ("/decoder/refuses-what-cannot-fit", test_too_little_memory);
   g_test_add_func ("/decoder/stops-between-tiles", test_cancel);
+  g_test_add_func ("/decoder/engine/shows-latents-as-asked", test_previews);
+  g_test_add_func ("/decoder/engine/says-what-is-missing", test_missing);
   status = g_test_run ();
 
   g_clear_object (&autoencoder);

@@ -29,20 +29,33 @@ struct Norm
   int       uniform; /* see sources_uniform_width() */
 };
 
+/* V values from channel @c on of a vector, or @otherwise where there is none. */
+template <int V>
+static __device__ __forceinline__ void
+load_vector (const CudaTimed &timed, int image, int c, float otherwise, float (&values)[V])
+{
+  if (timed.values != nullptr)
+    load<V> (timed_at (timed, image) + c, values);
+  else
+    for (int i = 0; i < V; i++)
+      values[i] = otherwise;
+}
+
 /* y = (x − mean) · factor · scale + bias; an RMS norm has no mean and no bias. */
 template <bool RMS, int V>
 static __device__ __forceinline__ void
-normalize (float        (&x)[V],
-           const float *scale,
-           const float *bias,
-           float        mean,
-           float        factor)
+normalize (float       (&x)[V],
+           const Norm   &norm,
+           int           image,
+           int           c,
+           float         mean,
+           float         factor)
 {
   float s[V], b[V];
 
-  load<V> (scale, s);
+  load_vector<V> (norm.scale, image, c, 1, s);
   if constexpr (!RMS)
-    load<V> (bias, b);
+    load_vector<V> (norm.bias, image, c, 0, b);
 #pragma unroll
   for (int i = 0; i < V; i++)
     x[i] = RMS ? s[i] * (x[i] * factor) : s[i] * ((x[i] - mean) * factor) + b[i];
@@ -127,9 +140,7 @@ warp_norm_kernel (const __grid_constant__ CudaSources x, const __grid_constant__
   else
     finish_layer_norm (warp_sum (sum), squares, norm.d, norm.eps, &mean, &factor);
 
-  const float *scale = timed_at (norm.scale, image);
-  const float *bias = RMS ? nullptr : timed_at (norm.bias, image);
-  T *out = static_cast<T *> (norm.out) + static_cast<size_t> (row) * static_cast<size_t> (norm.d);
+  T *const out = static_cast<T *> (norm.out) + static_cast<size_t> (row) * static_cast<size_t> (norm.d);
 #pragma unroll
   for (int i = 0; i < PACKS; i++)
     {
@@ -137,7 +148,7 @@ warp_norm_kernel (const __grid_constant__ CudaSources x, const __grid_constant__
 
       if (c < norm.d)
         {
-          normalize<RMS> (values[i], scale + c, bias + c, mean, factor);
+          normalize<RMS> (values[i], norm, image, c, mean, factor);
           store<V> (out + c, values[i]);
         }
     }
@@ -222,8 +233,6 @@ block_norm_kernel (const __grid_constant__ CudaSources x, const __grid_constant_
     else
       finish_layer_norm (sums[2 * r], sums[2 * r + 1], norm.d, norm.eps, &mean[r], &factor[r]);
 
-  const float *scale = timed_at (norm.scale, image);
-  const float *bias = RMS ? nullptr : timed_at (norm.bias, image);
 #pragma unroll
   for (int i = 0; i < PACKS; i++)
     {
@@ -232,9 +241,9 @@ block_norm_kernel (const __grid_constant__ CudaSources x, const __grid_constant_
 
       if (c >= norm.d)
         break;
-      load<V> (scale + c, s);
+      load_vector<V> (norm.scale, image, c, 1, s);
       if constexpr (!RMS)
-        load<V> (bias + c, b);
+        load_vector<V> (norm.bias, image, c, 0, b);
 #pragma unroll
       for (int r = 0; r < ROWS; r++)
         {
@@ -295,13 +304,11 @@ long_norm_kernel (const __grid_constant__ CudaSources x, const __grid_constant__
   else
     finish_layer_norm (sums[0], sums[1], norm.d, norm.eps, mean, &factor);
 
-  const float *scale = timed_at (norm.scale, image);
-  const float *bias = RMS ? nullptr : timed_at (norm.bias, image);
   T *out = static_cast<T *> (norm.out) + static_cast<size_t> (row) * static_cast<size_t> (norm.d);
   for (int c = first; c < norm.d; c += BLOCK_THREADS * V)
     {
       load<V> (source_at<T> (x, norm.uniform, row, image, c), values);
-      normalize<RMS> (values, scale + c, bias + c, mean[0], factor);
+      normalize<RMS> (values, norm, image, c, mean[0], factor);
       store<V> (out + c, values);
     }
 }
