@@ -26,8 +26,11 @@ typedef enum
 int             studio_cli_generate (int argc, char **argv);
 int             studio_cli_forward  (int argc, char **argv);
 int             studio_cli_gradients (int argc, char **argv);
+int             studio_cli_train    (int argc, char **argv);
 int             studio_cli_info     (int argc, char **argv);
 int             studio_cli_convert  (int argc, char **argv);
+int             studio_cli_decode   (int argc, char **argv);
+int             studio_cli_encode   (int argc, char **argv);
 int             studio_cli_devices  (int argc, char **argv);
 int             studio_cli_models   (int argc, char **argv);
 int             studio_cli_import   (int argc, char **argv);
@@ -79,6 +82,8 @@ void            studio_cli_event_double (JsonBuilder *event,
                                          double       value);
 void            studio_cli_event_print  (JsonBuilder *event);
 
+/* The models that are known without a file: one architecture a line (transfer full). */
+char           *studio_cli_list_variants (void);
 /* "4.28 M", "160 G": three digits and a decimal prefix (transfer full). */
 char           *studio_cli_format_count (guint64      count);
 /* "16.3 MiB" (transfer full) */

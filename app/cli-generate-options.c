@@ -33,7 +33,7 @@ studio_generate_options_init (StudioGenerateOptions *self)
 void
 studio_generate_options_clear (StudioGenerateOptions *self)
 {
-  char **strings[] = { &self->model, &self->classes, &self->cfg, &self->guidance, &self->power, &self->sampler,
+  char **strings[] = { &self->model, &self->autoencoder, &self->previews, &self->classes, &self->cfg, &self->guidance, &self->power, &self->sampler,
                        &self->grid, &self->eta, &self->guided_channels, &self->seed, &self->index, &self->device, &self->precision, &self->out,
                        &self->noise, &self->trace };
 
@@ -65,6 +65,8 @@ studio_generate_options_parse (StudioGenerateOptions *self,
     { "guided-channels", 0, 0, G_OPTION_ARG_STRING, &self->guided_channels,
       N_("all, or a number: guide only the first channels, as DiT was released with 3 (the model's)"), "N" },
     { "model", 'm', 0, G_OPTION_ARG_FILENAME, &self->model, N_("Folder or weights file (the one that comes with the program)"), N_("PATH") },
+    { "autoencoder", 'a', 0, G_OPTION_ARG_FILENAME, &self->autoencoder,
+      N_("File or folder of Stable Diffusion’s autoencoder, for models of latents (one that lies beside the model)"), N_("PATH") },
     { "out", 'o', 0, G_OPTION_ARG_FILENAME, &self->out,
       N_("Folder for the pictures, or FILE.png for a single one (" DEFAULT_FOLDER ")"), N_("PATH") },
     { "batch", 'b', 0, G_OPTION_ARG_INT64, &self->batch, N_("Pictures made together; does not change them (4)"), "N" },
@@ -81,6 +83,8 @@ studio_generate_options_parse (StudioGenerateOptions *self,
       N_("Start from the safetensors tensor “noise” [pictures, C, H, W] instead of the seed, and draw “noises” [steps, pictures, C, H, W] where it has them"), N_("FILE") },
     { "trace", 0, 0, G_OPTION_ARG_FILENAME, &self->trace,
       N_("Write the walk to a safetensors file: “times”, “xs” after every update, “latent”"), N_("FILE") },
+    { "previews", 0, 0, G_OPTION_ARG_STRING, &self->previews,
+      N_("Latents on the way as a sketch, decoded, or auto: decoded where that takes less than a step (sketch)"), N_("KIND") },
     { "no-previews", 0, 0, G_OPTION_ARG_NONE, &self->no_previews, N_("Do not compute previews on the way; does not change the pictures"), NULL },
     { "json", 0, 0, G_OPTION_ARG_NONE, &self->json, N_("Print one JSON object a line instead"), NULL },
     { "quiet", 'q', 0, G_OPTION_ARG_NONE, &self->quiet, N_("Print nothing but the paths of the pictures"), NULL },
@@ -240,6 +244,9 @@ studio_generate_options_to_request (const StudioGenerateOptions  *self,
 
   request->batch = DEFAULT_BATCH;
   request->previews = !self->no_previews;
+  request->preview_kind = DIMR_PREVIEW_SKETCH; /* nobody looks at them here */
+  if (self->previews != NULL && !dimr_preview_kind_from_string (self->previews, &request->preview_kind))
+    return refuse (error, _("--previews is auto, sketch or decoded, not “%s”"), self->previews), NULL;
   request->trace = self->trace != NULL;
   request->skip_unconditional = self->skip_unconditional;
   request->seed = dimr_request_random_seed ();

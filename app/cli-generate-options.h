@@ -14,6 +14,8 @@ G_BEGIN_DECLS
 typedef struct
 {
   char *model;
+  char *autoencoder;
+  char *previews;
   char *classes;
   char *cfg;
   char *guidance;

@@ -120,6 +120,8 @@ introduce_json (Run *run)
   studio_cli_event_int (event, "steps", request->n_steps);
   studio_cli_event_string (event, "sampler", dimr_sampler_kind_to_string (request->sampler));
   studio_cli_event_string (event, "grid", dimr_time_grid_to_string (request->time_grid));
+  studio_cli_event_double (event, "eta", request->options.eta);
+  studio_cli_event_int (event, "guided_channels", request->guidance.channels);
   studio_cli_event_string (event, "guidance", dimr_guidance_kind_to_string (request->guidance.kind));
   studio_cli_event_double (event, "cfg", request->guidance.scale);
   studio_cli_event_double (event, "power", request->guidance.power);
@@ -461,6 +463,7 @@ studio_cli_generate (int    argc,
                                 options.threads == STUDIO_NOT_GIVEN ? 0 : (guint) options.threads);
   g_signal_connect (cancellable, "cancelled", G_CALLBACK (on_cancelled), &run);
   studio_cli_watch (cancellable, ids);
+  dimr_engine_set_autoencoder (run.engine, options.autoencoder);
   dimr_engine_load_model_async (run.engine, path, cancellable, on_model_loaded, &run);
   g_main_loop_run (loop);
   studio_cli_unwatch (ids);

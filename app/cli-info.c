@@ -58,13 +58,6 @@ is_json (const char *path)
   return json;
 }
 
-/* "DiMR-M/3R, DiMR-L/3R, …" (transfer full) */
-static char *
-list_variants (void)
-{
-  return g_strjoinv (", ", (char **) dimr_config_list_variants ());
-}
-
 static gboolean
 load_architecture (Info        *self,
                    const char  *path,
@@ -81,14 +74,11 @@ static gboolean
 load_variant (Info    *self,
               GError **error)
 {
-  g_autofree char *variants = NULL;
-
   self->config = dimr_config_new_for_variant (self->name);
   if (self->config != NULL)
     return TRUE;
-  variants = list_variants ();
   g_set_error (error, DIMR_ERROR, DIMR_ERROR_REQUEST,
-               _("“%s” is neither a file nor a variant; the variants are %s"), self->name, variants);
+               _("“%s” is neither a file nor a published model; “dimr info --help” lists those"), self->name);
   return FALSE;
 }
 
@@ -228,6 +218,8 @@ print_table (const DimrCost *cost)
   g_print ("\n");
   for (guint p = 0; p < DIMR_N_PARTS; p++)
     {
+      if (cost->parts[p].parameters == 0 && cost->parts[p].macs == 0)
+        continue;
       g_print ("%-24s", dimr_part_get_label (p));
       for (guint b = 0; b < cost->n_branches; b++)
         print_cell (&cost->cells[b][p]);
@@ -370,12 +362,12 @@ studio_cli_info (int    argc,
   g_autofree char *precision = NULL;
   g_autofree char *owned = NULL;
   g_autofree char *summary = NULL;
-  g_autofree char *variants = list_variants ();
+  g_autofree char *variants = studio_cli_list_variants ();
   g_autoptr (GError) error = NULL;
   gint64 batch = 1;
   gboolean json = FALSE;
   const GOptionEntry entries[] = {
-    { "variant", 0, 0, G_OPTION_ARG_STRING, &variant, N_("A model of the paper by name, without weights"), N_("NAME") },
+    { "variant", 0, 0, G_OPTION_ARG_STRING, &variant, N_("A published model by name, without weights"), N_("NAME") },
     { "batch", 'b', 0, G_OPTION_ARG_INT64, &batch, N_("Pictures made together, for the memory forecast (1)"), "N" },
     { "device", 'd', 0, G_OPTION_ARG_STRING, &device, N_("Device of the memory forecast (cpu)"), N_("NAME") },
     { "precision", 0, 0, G_OPTION_ARG_STRING, &precision, N_("Precision of the memory forecast: auto, f32 or bf16 (f32)"), N_("NAME") },
@@ -384,8 +376,8 @@ studio_cli_info (int    argc,
     G_OPTION_ENTRY_NULL,
   };
 
-  summary = g_strdup_printf (_("Describes a model folder, a weights file, a config.json alone, or a variant of the paper\n"
-                               "(%s):\nparameters and multiply-accumulates by part and branch, and the memory of a run."),
+  summary = g_strdup_printf (_("Describes a model folder, a weights file, a config.json alone, or a published model by its\n"
+                               "name: parameters and multiply-accumulates by part and branch, and the memory of a run.\n%s"),
                              variants);
   if (!studio_cli_parse (_("[MODEL]"), summary,
                          "  dimr info\n  dimr info DiMR-XL/2R\n  dimr info DiMR-XL_2R_800epochs.pth --batch 8 --precision bf16\n",
@@ -398,7 +390,7 @@ studio_cli_info (int    argc,
   if (precision != NULL && !dimr_precision_from_string (precision, &self.precision))
     return studio_cli_refuse (json, _("--precision is auto, f32 or bf16, not “%s”"), precision);
   if (!choose_subject (&self, variant, paths, &owned))
-    return studio_cli_refuse (json, _("The model that comes with the program was not found; name one, or one of %s"), variants);
+    return studio_cli_refuse (json, _("The model that comes with the program was not found; name one"));
 
   self.batch = (guint) batch;
   if (device != NULL)

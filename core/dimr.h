@@ -10,6 +10,7 @@
 #include "core/base/dimr-rng.h"
 #include "core/classes/dimr-classes.h"
 #include "core/engine/dimr-bench.h"
+#include "core/engine/dimr-codec.h"
 #include "core/engine/dimr-engine.h"
 #include "core/engine/dimr-forward.h"
 #include "core/engine/dimr-job.h"
@@ -25,4 +26,5 @@
 #include "core/model/dimr-model.h"
 #include "core/model/dimr-synthetic.h"
 #include "core/train/dimr-gradients.h"
+#include "core/train/dimr-training.h"
 #include "core/weights/dimr-safetensors-writer.h"

@@ -17,6 +17,10 @@ struct _StudioPreferences
   GtkColorButton *color_button;
   GtkWidget *color_reset;
   GtkSwitch *smooth_switch;
+  AdwActionRow *autoencoder_row;
+  GtkWidget *autoencoder_reset;
+  GtkWidget *autoencoder_button;
+  AdwComboRow *previews_row;
   AdwComboRow *device_row;
   GtkSpinButton *threads_spin;
 
@@ -100,6 +104,74 @@ on_folder_clicked (StudioPreferences *self)
   gtk_native_dialog_set_modal (GTK_NATIVE_DIALOG (dialog), TRUE);
   g_signal_connect_object (dialog, "response", G_CALLBACK (on_folder_chosen), self, 0);
   gtk_native_dialog_show (GTK_NATIVE_DIALOG (dialog));
+}
+
+/* --- Models of latents --- */
+
+static void
+update_autoencoder (StudioPreferences *self)
+{
+  g_autofree char *path = g_settings_get_string (studio_settings_get (), "autoencoder");
+  g_autofree char *escaped = g_markup_escape_text (path, -1);
+
+  adw_action_row_set_subtitle (self->autoencoder_row, *path ? escaped : _("One that lies beside the model"));
+  gtk_widget_set_visible (self->autoencoder_reset, *path != '\0');
+}
+
+static void
+on_autoencoder_reset (StudioPreferences *self)
+{
+  g_settings_reset (studio_settings_get (), "autoencoder");
+}
+
+static void
+on_autoencoder_chosen (GtkNativeDialog   *dialog,
+                       int                response,
+                       StudioPreferences *self)
+{
+  if (response == GTK_RESPONSE_ACCEPT)
+    {
+      g_autoptr(GFile) file = gtk_file_chooser_get_file (GTK_FILE_CHOOSER (dialog));
+      g_autofree char *path = file ? g_file_get_path (file) : NULL;
+
+      if (path)
+        g_settings_set_string (studio_settings_get (), "autoencoder", path);
+    }
+  g_object_unref (dialog);
+}
+
+static void
+on_autoencoder_clicked (StudioPreferences *self)
+{
+  GtkFileChooserNative *dialog;
+
+  dialog = gtk_file_chooser_native_new (_("Stable Diffusion’s autoencoder"), GTK_WINDOW (self), GTK_FILE_CHOOSER_ACTION_OPEN,
+                                        _("_Choose"), NULL);
+  gtk_native_dialog_set_modal (GTK_NATIVE_DIALOG (dialog), TRUE);
+  g_signal_connect_object (dialog, "response", G_CALLBACK (on_autoencoder_chosen), self, 0);
+  gtk_native_dialog_show (GTK_NATIVE_DIALOG (dialog));
+}
+
+/* Rows in the order of the values in the schema. */
+static const char * const preview_kinds[] = { "auto", "sketch", "decoded" };
+
+static gboolean
+previews_from_setting (GValue   *value,
+                       GVariant *variant,
+                       gpointer  user_data)
+{
+  for (guint i = 0; i < G_N_ELEMENTS (preview_kinds); i++)
+    if (g_strcmp0 (g_variant_get_string (variant, NULL), preview_kinds[i]) == 0)
+      g_value_set_uint (value, i);
+  return TRUE;
+}
+
+static GVariant *
+previews_to_setting (const GValue       *value,
+                     const GVariantType *type,
+                     gpointer            user_data)
+{
+  return g_variant_new_string (preview_kinds[MIN (g_value_get_uint (value), G_N_ELEMENTS (preview_kinds) - 1)]);
 }
 
 /* --- The device --- */
@@ -201,6 +273,10 @@ studio_preferences_class_init (StudioPreferencesClass *klass)
   gtk_widget_class_bind_template_child (widget_class, StudioPreferences, color_button);
   gtk_widget_class_bind_template_child (widget_class, StudioPreferences, color_reset);
   gtk_widget_class_bind_template_child (widget_class, StudioPreferences, smooth_switch);
+  gtk_widget_class_bind_template_child (widget_class, StudioPreferences, autoencoder_row);
+  gtk_widget_class_bind_template_child (widget_class, StudioPreferences, autoencoder_reset);
+  gtk_widget_class_bind_template_child (widget_class, StudioPreferences, autoencoder_button);
+  gtk_widget_class_bind_template_child (widget_class, StudioPreferences, previews_row);
   gtk_widget_class_bind_template_child (widget_class, StudioPreferences, device_row);
   gtk_widget_class_bind_template_child (widget_class, StudioPreferences, threads_spin);
   gtk_widget_class_bind_template_callback (widget_class, on_color_set);
@@ -208,6 +284,8 @@ studio_preferences_class_init (StudioPreferencesClass *klass)
   gtk_widget_class_bind_template_callback (widget_class, on_color_reset);
   gtk_widget_class_bind_template_callback (widget_class, on_folder_reset);
   gtk_widget_class_bind_template_callback (widget_class, on_folder_clicked);
+  gtk_widget_class_bind_template_callback (widget_class, on_autoencoder_reset);
+  gtk_widget_class_bind_template_callback (widget_class, on_autoencoder_clicked);
 }
 
 static void
@@ -231,11 +309,17 @@ studio_preferences_init (StudioPreferences *self)
   name_widget (gtk_widget_get_first_child (GTK_WIDGET (self->color_button)), _("Canvas background"));
   name_widget (self->color_reset, _("Back to mid grey"));
   name_widget (self->smooth_switch, _("Smooth enlarged pictures"));
+  name_widget (self->autoencoder_reset, _("Back to one that lies beside the model"));
+  name_widget (self->autoencoder_button, _("Choose the autoencoder"));
   name_widget (self->threads_spin, _("Processor threads"));
 
   g_settings_bind (settings, "canvas-smooth", self->smooth_switch, "active", G_SETTINGS_BIND_DEFAULT);
   g_settings_bind_with_mapping (settings, "threads", self->threads_spin, "value", G_SETTINGS_BIND_DEFAULT,
                                 threads_from_setting, threads_to_setting, NULL, NULL);
+  g_settings_bind_with_mapping (settings, "latent-previews", self->previews_row, "selected", G_SETTINGS_BIND_DEFAULT,
+                                previews_from_setting, previews_to_setting, NULL, NULL);
+  g_signal_connect_object (settings, "changed::autoencoder", G_CALLBACK (update_autoencoder), self, G_CONNECT_SWAPPED);
+  update_autoencoder (self);
   g_signal_connect_object (settings, "changed::output-folder", G_CALLBACK (update_folder), self, G_CONNECT_SWAPPED);
   g_signal_connect_object (settings, "changed::canvas-background", G_CALLBACK (update_color), self, G_CONNECT_SWAPPED);
   update_folder (self);

@@ -95,6 +95,7 @@ _studio_window_load_model (StudioWindow *self,
                            const char   *path)
 {
   g_autofree char *name = g_path_get_basename (path);
+  g_autofree char *autoencoder = g_settings_get_string (studio_settings_get (), "autoencoder");
   Load *load = g_new0 (Load, 1);
 
   g_cancellable_cancel (self->loading);
@@ -103,9 +104,20 @@ _studio_window_load_model (StudioWindow *self,
   load->window = g_object_ref (self);
   load->cancellable = g_object_ref (self->loading);
   load->path = g_strdup (path);
+  dimr_engine_set_autoencoder (self->engine, *autoencoder ? autoencoder : NULL);
   studio_model_button_set_loading (self->model_button, name);
   dimr_engine_load_model_async (self->engine, path, self->loading, on_loaded, load);
   _studio_window_update (self);
+}
+
+/* Another autoencoder for the model of latents that is in use. */
+static void
+on_autoencoder_set (StudioWindow *self)
+{
+  DimrModel *model = self->engine ? dimr_engine_get_model (self->engine) : NULL;
+
+  if (model && dimr_model_is_latent (model) && dimr_model_get_path (model))
+    _studio_window_load_model (self, dimr_model_get_path (model));
 }
 
 void
@@ -114,6 +126,7 @@ _studio_window_load_first_model (StudioWindow *self)
   g_autofree char *path = g_settings_get_string (studio_settings_get (), "model");
   g_autofree char *bundled = dimr_paths_dup_default_model ();
 
+  g_signal_connect_object (studio_settings_get (), "changed::autoencoder", G_CALLBACK (on_autoencoder_set), self, G_CONNECT_SWAPPED);
   if (*path)
     _studio_window_load_model (self, path);
   else if (bundled)

@@ -104,3 +104,34 @@ dimr_file_write_atomic (const char  *path,
     }
   return TRUE;
 }
+
+gboolean
+dimr_file_sync_folder (const char  *folder,
+                       GError     **error)
+{
+  int saved;
+
+  g_return_val_if_fail (folder != NULL, FALSE);
+  if (sync_folder (folder))
+    return TRUE;
+  saved = errno;
+  g_set_error (error, DIMR_ERROR, DIMR_ERROR_FILE, "The folder “%s” could not be flushed to the disk: %s.", folder,
+               g_strerror (saved));
+  return FALSE;
+}
+
+void
+dimr_file_remove_folder (const char *folder)
+{
+  g_autoptr (GDir) dir = NULL;
+  const char *name;
+
+  g_return_if_fail (folder != NULL);
+  dir = g_dir_open (folder, 0, NULL);
+  while (dir != NULL && (name = g_dir_read_name (dir)) != NULL)
+    {
+      g_autofree char *path = g_build_filename (folder, name, NULL);
+      g_unlink (path);
+    }
+  g_rmdir (folder);
+}

@@ -16,4 +16,10 @@ gboolean dimr_file_write_atomic (const char  *path,
                                  GBytes      *bytes,
                                  GError     **error);
 
+/* Makes what was created, renamed or removed in a folder durable. DIMR_ERROR_FILE. */
+gboolean dimr_file_sync_folder  (const char  *folder,
+                                 GError     **error);
+/* Removes a folder and the files in it, but no folders below it. */
+void     dimr_file_remove_folder (const char *folder);
+
 G_END_DECLS

@@ -81,6 +81,16 @@ dimr_rng_normal (guint64    seed,
     }
 }
 
+void
+dimr_rng_words (guint64    seed,
+                guint64    image,
+                DimrStream stream,
+                guint32    block,
+                guint32    out[4])
+{
+  block_at (seed, image, stream, 0, block, out);
+}
+
 guint32
 dimr_rng_below (guint64    seed,
                 guint64    index,

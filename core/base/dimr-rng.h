@@ -23,6 +23,12 @@ typedef enum
   DIMR_STREAM_START_NOISE,   /* x at t = 1 of an image */
   DIMR_STREAM_STEP_NOISE,    /* what a stochastic sampler adds; one sub-stream a step */
   DIMR_STREAM_CLASS,         /* random classes */
+  DIMR_STREAM_LATENT_NOISE,  /* which latent of those that a picture may have */
+  DIMR_STREAM_TRAINING_NOISE,/* what is added to a training sample */
+  DIMR_STREAM_TRAINING_DRAW, /* its time, its mirroring, whether its label is dropped */
+  DIMR_STREAM_TRAINING_ORDER,/* the order of an epoch */
+  DIMR_STREAM_INITIAL,       /* parameters before training */
+  DIMR_STREAM_PROCEDURAL,    /* drawn pictures */
 } DimrStream;
 
 /* Fills @out with @n standard normal values of image @image under @seed: element i is the same
@@ -33,6 +39,13 @@ void dimr_rng_normal (guint64    seed,
                       guint16    step,
                       float     *out,
                       gsize      n);
+
+/* Four words of 32 bits: block @block of what dimr_rng_normal() makes its numbers of. */
+void dimr_rng_words (guint64    seed,
+                     guint64    image,
+                     DimrStream stream,
+                     guint32    block,
+                     guint32    out[4]);
 
 /* Uniform integer in [0, bound), the @index-th of its stream; bound > 0. */
 guint32 dimr_rng_below (guint64    seed,

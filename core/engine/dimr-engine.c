@@ -19,6 +19,7 @@ struct _DimrEngine
   GMainContext *context;
   DimrEngineThread *thread;
   DimrModel *model;
+  char *autoencoder;  /* of models that are loaded from now on; NULL: what is found beside them */
   char *device_name;
   char *device_note;
   GError *lost;       /* why the device is gone; NULL while it works */
@@ -56,6 +57,7 @@ dimr_engine_finalize (GObject *object)
   DimrEngine *self = DIMR_ENGINE (object);
 
   g_clear_pointer (&self->context, g_main_context_unref);
+  g_free (self->autoencoder);
   g_free (self->device_name);
   g_free (self->device_note);
   g_clear_error (&self->lost);
@@ -192,14 +194,31 @@ on_job_state (DimrEngine *self,
 
 /* ---- models ---- */
 
+typedef struct
+{
+  char *path;
+  char *autoencoder; /* NULL: what is found beside the model */
+} Load;
+
+static void
+load_free (gpointer data)
+{
+  Load *self = data;
+
+  g_free (self->path);
+  g_free (self->autoencoder);
+  g_free (self);
+}
+
 static void
 load_model_thread (GTask        *task,
                    gpointer      source,
                    gpointer      task_data,
                    GCancellable *cancellable)
 {
+  const Load *load = task_data;
   GError *error = NULL;
-  DimrModel *model = dimr_model_load (task_data, cancellable, &error);
+  DimrModel *model = dimr_model_load_paired (load->path, load->autoencoder, cancellable, &error);
 
   if (model != NULL)
     g_task_return_pointer (task, model, g_object_unref);
@@ -237,14 +256,26 @@ dimr_engine_load_model_async (DimrEngine          *self,
 {
   g_autoptr (GTask) inner = NULL;
   GTask *outer;
+  Load *load;
 
   g_return_if_fail (DIMR_IS_ENGINE (self) && path != NULL);
 
+  load = g_new (Load, 1);
+  *load = (Load){ g_strdup (path), g_strdup (self->autoencoder) };
   outer = g_task_new (self, cancellable, callback, user_data);
   g_task_set_source_tag (outer, dimr_engine_load_model_async);
   inner = g_task_new (NULL, cancellable, on_model_loaded, outer);
-  g_task_set_task_data (inner, g_strdup (path), g_free);
+  g_task_set_task_data (inner, load, load_free);
   g_task_run_in_thread (inner, load_model_thread);
+}
+
+void
+dimr_engine_set_autoencoder (DimrEngine *self,
+                             const char *path)
+{
+  g_return_if_fail (DIMR_IS_ENGINE (self));
+  g_free (self->autoencoder);
+  self->autoencoder = g_strdup (path);
 }
 
 DimrModel *

@@ -41,6 +41,10 @@ void        dimr_engine_load_model_async  (DimrEngine           *self,
                                            GCancellable         *cancellable,
                                            GAsyncReadyCallback   callback,
                                            gpointer              user_data);
+/* File or folder of the autoencoder for models of latents that are loaded from now on; NULL, as at first: what is
+ * found beside the model. */
+void        dimr_engine_set_autoencoder   (DimrEngine           *self,
+                                           const char           *path);
 /* (transfer full) */
 DimrModel  *dimr_engine_load_model_finish (DimrEngine           *self,
                                            GAsyncResult         *result,

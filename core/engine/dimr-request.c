@@ -66,3 +66,19 @@ dimr_request_random_seed (void)
 {
   return g_random_int ();
 }
+
+gboolean
+dimr_preview_kind_from_string (const char      *text,
+                               DimrPreviewKind *kind)
+{
+  static const char * const names[] = { "auto", "sketch", "decoded" };
+
+  g_return_val_if_fail (text != NULL && kind != NULL, FALSE);
+  for (guint i = 0; i < G_N_ELEMENTS (names); i++)
+    if (g_strcmp0 (text, names[i]) == 0)
+      {
+        *kind = (DimrPreviewKind) i;
+        return TRUE;
+      }
+  return FALSE;
+}

@@ -10,6 +10,18 @@
 
 G_BEGIN_DECLS
 
+/* How latents are shown while they form. */
+typedef enum
+{
+  DIMR_PREVIEW_AUTO,    /* decoded where a decoding takes less than a step */
+  DIMR_PREVIEW_SKETCH,  /* a linear projection */
+  DIMR_PREVIEW_DECODED,
+} DimrPreviewKind;
+
+/* "auto", "sketch", "decoded"; FALSE for others. */
+gboolean dimr_preview_kind_from_string (const char      *text,
+                                        DimrPreviewKind *kind);
+
 /* Every class gets @count images, in order: image i is of class classes[i / count], and its noise
  * is that of (seed, first_index + i). */
 typedef struct
@@ -30,6 +42,7 @@ typedef struct
   gboolean        skip_unconditional; /* faster, not exact: see DimrWalkSettings */
   guint           reuse_low_branches; /* likewise; 0 or 1: off */
   gboolean        previews;         /* never changes a picture either */
+  DimrPreviewKind preview_kind;     /* nor does this */
   char           *output_folder;    /* each picture is saved here before it is announced; NULL: not saved */
   float          *noise;            /* [n_images, C, H, W] instead of (seed, index); NULL: Philox */
   gsize           n_noise;          /* floats in @noise */

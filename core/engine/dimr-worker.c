@@ -5,6 +5,7 @@
 #include "core/base/dimr-file.h"
 #include "core/base/dimr-rng.h"
 #include "core/diffusion/dimr-walk.h"
+#include "core/engine/dimr-painter.h"
 #include "core/engine/dimr-trace.h"
 #include "core/image/dimr-png.h"
 
@@ -15,6 +16,7 @@ struct _DimrWorker
   DimrDevice *device;
 
   DimrDenoiser *denoiser; /* the compiled network of the last job: most jobs use it again */
+  DimrPainter *painter;
   GError *lost;           /* why the device is gone, once it is */
 };
 
@@ -35,6 +37,7 @@ typedef struct
   int *y;     /* [batch] */
   gint64 began;
   guint64 done; /* image-steps behind us */
+  double step_seconds; /* the last step of the batch took */
 } Run;
 
 DimrWorker *
@@ -43,6 +46,7 @@ dimr_worker_new (DimrDevice *device)
   DimrWorker *self = g_new0 (DimrWorker, 1);
 
   self->device = g_object_ref (device);
+  self->painter = dimr_painter_new (device);
   return self;
 }
 
@@ -50,6 +54,7 @@ static void
 forget_denoiser (DimrWorker *self)
 {
   g_clear_pointer (&self->denoiser, dimr_denoiser_free);
+  dimr_painter_forget (self->painter);
   dimr_device_trim (self->device);
 }
 
@@ -58,6 +63,7 @@ dimr_worker_free (DimrWorker *self)
 {
   g_return_if_fail (self != NULL);
   forget_denoiser (self);
+  g_clear_pointer (&self->painter, dimr_painter_free);
   g_clear_object (&self->device);
   g_clear_error (&self->lost);
   g_free (self);
@@ -73,7 +79,7 @@ get_settings (Run *self)
     .micro_batch = self->device.micro_batch,
     .guided = dimr_guidance_is_on (&request->guidance) && dimr_model_peek_config (self->model)->has_null_class,
     .keep_low = request->reuse_low_branches > 1,
-    .variance = request->sampler == DIMR_SAMPLER_DDPM && dimr_model_peek_config (self->model)->vit.learn_sigma,
+    .variance = request->sampler == DIMR_SAMPLER_DDPM && dimr_config_tells_variance (dimr_model_peek_config (self->model)),
     .guided_channels = request->guidance.channels,
   };
 }
@@ -94,37 +100,13 @@ prepare_denoiser (Run     *self,
   return worker->denoiser != NULL;
 }
 
-/* A rough picture of latents of Stable Diffusion's autoencoder: a linear fit of its decoder, one
- * pixel a latent. Coefficients as published by the community for latents scaled by 0.18215. */
-static DimrImage *
-project_latent (const float *latent,
-                guint        size)
+/* What decodes is made before the first step, too: a picture that cannot be shown in the end is not begun. */
+static gboolean
+prepare (Run     *self,
+         GError **error)
 {
-  static const float factors[4][3] = {
-    { 0.3512f, 0.2297f, 0.3227f },
-    { 0.3250f, 0.4974f, 0.2350f },
-    { -0.2829f, 0.1762f, 0.2721f },
-    { -0.2120f, -0.2616f, -0.7177f },
-  };
-  gsize n = (gsize) size * size;
-  g_autofree float *planes = g_new0 (float, 3 * n);
-
-  for (guint c = 0; c < 4; c++)
-    for (guint k = 0; k < 3; k++)
-      for (gsize i = 0; i < n; i++)
-        planes[k * n + i] += factors[c][k] * latent[c * n + i];
-  return dimr_image_new_planar (size, size, planes);
-}
-
-/* @x: [C, H, W] as the model has it. */
-static DimrImage *
-make_image (Run         *self,
-            const float *x)
-{
-  const DimrConfig *config = dimr_model_peek_config (self->model);
-
-  return config->channels == 4 ? project_latent (x, config->image_size)
-                               : dimr_image_new_planar (config->image_size, config->image_size, x);
+  return prepare_denoiser (self, error) &&
+         dimr_painter_prepare (self->worker->painter, self->model, self->device.precision, self->cancellable, error);
 }
 
 static void
@@ -169,6 +151,20 @@ fill_step_noise (guint     step,
     }
 }
 
+/* One of @n. Where decoding fails the next step will, and say why. */
+static DimrImage *
+make_preview (Run         *self,
+              const float *x0,
+              guint        n)
+{
+  DimrPainter *painter = self->worker->painter;
+  DimrImage *image = NULL;
+
+  if (dimr_painter_keeps_up (painter, self->request->preview_kind, n, self->step_seconds))
+    image = dimr_painter_paint (painter, x0, self->cancellable, NULL);
+  return image != NULL ? image : dimr_painter_sketch (painter, x0);
+}
+
 /* @x0: [n, C, H, W] to be shown, or NULL. */
 static void
 post_progress (Run         *self,
@@ -196,7 +192,7 @@ post_progress (Run         *self,
     {
       previews = g_ptr_array_new_full (n, (GDestroyNotify) dimr_image_unref);
       for (guint i = 0; i < n; i++)
-        g_ptr_array_add (previews, make_image (self, x0 + i * self->image_len));
+        g_ptr_array_add (previews, make_preview (self, x0 + i * self->image_len, n));
     }
   dimr_job_post_progress (self->job, &progress, previews != NULL ? (DimrImage * const *) previews->pdata : NULL);
 }
@@ -260,9 +256,11 @@ finish_pictures (Run          *self,
 {
   for (guint i = 0; i < n; i++)
     {
-      g_autoptr (DimrImage) image = make_image (self, x + i * self->image_len);
+      g_autoptr (DimrImage) image = dimr_painter_paint (self->worker->painter, x + i * self->image_len, self->cancellable, error);
       g_autofree char *path = NULL;
 
+      if (image == NULL)
+        return FALSE;
       if (self->request->output_folder != NULL)
         {
           path = save_picture (self, first + i, image, error);
@@ -325,10 +323,12 @@ run_batch (Run     *self,
   post_progress (self, first, n, 0, NULL);
   while (dimr_walk_get_step (walk) < request->n_steps)
     {
+      const gint64 began = g_get_monotonic_time ();
       const float *x0;
 
       if (!dimr_walk_advance (walk, self->cancellable, error))
         return FALSE;
+      self->step_seconds = (double) (g_get_monotonic_time () - began) / G_USEC_PER_SEC;
       self->done += n;
       if (self->trace != NULL && !keep_trace (self, walk, first, n, &updates, error))
         return FALSE;
@@ -374,7 +374,7 @@ run_batches (Run     *self,
   const DimrRequest *request = self->request;
   const guint batch = choose_batch (self);
 
-  if (!prepare_denoiser (self, error))
+  if (!prepare (self, error))
     return FALSE;
   self->image_len = dimr_denoiser_get_image_len (self->worker->denoiser);
   if (!allocate (self, batch, error))
@@ -478,7 +478,7 @@ dimr_worker_run (DimrWorker *self,
     .began = g_get_monotonic_time (),
   };
 
-  dimr_job_post_device (job, &run.device, NULL);
+  dimr_job_post_device (job, &run.device, dimr_painter_describe_missing (run.model));
   dimr_job_post_progress (job, &(DimrJobProgress){ .state = DIMR_JOB_RUNNING }, NULL);
   if (run_job (&run, &error))
     dimr_job_post_finished (job, DIMR_JOB_DONE, NULL);

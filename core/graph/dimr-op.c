@@ -259,8 +259,37 @@ INFER (unary)
 INFER (modulate)
 {
   EXPECT (in[0]->n_dims >= 2, "[B, …, D]");
-  EXPECT (is_per_time (in[1], in[0], LAST (in[0])) && dimr_shape_equal (in[1], in[2]), "shift and scale [T, D]");
+  EXPECT (is_per_time (in[1], in[0], LAST (in[0])) && (in[2] == NULL || dimr_shape_equal (in[1], in[2])),
+          "shift and scale [T, D]");
   *out = *in[0];
+  return TRUE;
+}
+
+INFER (ada_rms_norm)
+{
+  const DimrShape *x = in[0];
+
+  EXPECT (x->n_dims >= 3, "[B, …, D]");
+  EXPECT (is (in[1], 3, x->dims[0], -1, LAST (x), 0) && in[1]->dims[1] > 0 &&
+          dimr_shape_n_elements (x) % (guint64) (x->dims[0] * in[1]->dims[1] * LAST (x)) == 0,
+          "a scale [B, M, D], M dividing the rows of an image");
+  *out = *x;
+  return TRUE;
+}
+
+INFER (axial_rope)
+{
+  const DimrShape *x = in[0];
+  gint64 heads = attrs->n_heads, tokens, width = attrs->width;
+
+  EXPECT (x->n_dims == 3 && heads > 0 && x->dims[2] % (3 * heads) == 0,
+          "[B, N, 3·D] with D a multiple of the number of heads");
+  EXPECT (is (in[1], 2, heads, -1, 0, 0) && dimr_shape_equal (in[1], in[2]) && is_vector (in[3], heads) &&
+          4 * in[1]->dims[1] <= x->dims[2] / 3 / heads,
+          "frequencies [NH, F] with 4·F at most the width of a head, and a scale [NH]");
+  tokens = x->dims[1] - attrs->start;
+  EXPECT (width > 0 && tokens > 0 && tokens % width == 0, "tokens of whole rows of the map");
+  *out = *x;
   return TRUE;
 }
 
@@ -375,8 +404,10 @@ static const DimrOpInfo infos[DIMR_OP_FIRST_GRADIENT] = {
   [DIMR_OP_SILU] = { "silu", 1, 1, 0, SLOT (0), infer_unary, NULL },
   [DIMR_OP_GELU] = { "gelu", 1, 1, 0, SLOT (0), infer_unary, NULL },
   [DIMR_OP_GELU_TANH] = { "gelu-tanh", 1, 1, 0, SLOT (0), infer_unary, NULL },
-  [DIMR_OP_MODULATE] = { "modulate", 3, 3, 0, SLOT (0), infer_modulate, NULL },
+  [DIMR_OP_MODULATE] = { "modulate", 3, 3, SLOT (2), SLOT (0), infer_modulate, NULL },
   [DIMR_OP_GATED_ADD] = { "gated-add", 3, 3, 0, SLOT (0) | SLOT (2), infer_gated_add, NULL },
+  [DIMR_OP_ADA_RMS_NORM] = { "ada-rms-norm", 2, 2, 0, SLOT (0), infer_ada_rms_norm, NULL },
+  [DIMR_OP_AXIAL_ROPE] = { "axial-rope", 4, 4, 0, SLOT (0), infer_axial_rope, NULL },
   [DIMR_OP_IMAGE_TO_MAP] = { "image-to-map", 1, 1, 0, 0, infer_image_to_map, NULL },
   [DIMR_OP_UPSAMPLE_NEAREST] = { "upsample-nearest", 1, 1, 0, 0, infer_upsample_nearest, NULL },
   [DIMR_OP_GROUP_STATS] = { "group-stats", 1, 1, 0, 0, infer_group_stats, NULL },

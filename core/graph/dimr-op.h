@@ -47,8 +47,14 @@ G_BEGIN_DECLS
  * @DIMR_OP_SILU: (x): x / (1 + e^(−x))
  * @DIMR_OP_GELU: (x): the exact (erf) GELU
  * @DIMR_OP_GELU_TANH: (x): x/2 · (1 + tanh(√(2/π) (x + 0.044715 x³)))
- * @DIMR_OP_MODULATE: (x [B, …, D], shift [T, D], scale [T, D]): x · (1 + scale) + shift
+ * @DIMR_OP_MODULATE: (x [B, …, D], shift [T, D], [scale [T, D]]): x · (1 + scale) + shift
  * @DIMR_OP_GATED_ADD: (x [B, …, D], gate [T, D], y of the shape of x): x + gate · y
+ * @DIMR_OP_ADA_RMS_NORM: (x [B, …, D], scale [B, M, D]): (1 + scale) · x / √(mean of x² + eps); row r of an
+ *   image takes row r mod M of its scale
+ * @DIMR_OP_AXIAL_ROPE: (qkv [B, N, 3·D], freqs_h [NH, F], freqs_w [NH, F], scale [NH]): q and k of every head are
+ *   divided by their root mean square (eps inside), multiplied by e^(min(scale, ln 100)/2) / HD^¼, and their pairs of
+ *   channels (2i, 2i + 1) turned by y·e^freqs_h and then x·e^freqs_w, where y and x are the middles of the cells
+ *   of a map with @width columns whose longer side goes from −1 to 1; the first @start tokens are not turned
  * @DIMR_OP_IMAGE_TO_MAP: (x [B, C, H, W]) → [B, H, W, C]
  * @DIMR_OP_UPSAMPLE_NEAREST: (x [B, H, W, D]) → [B, f·H, f·W, D]: every pixel f × f times
  * @DIMR_OP_GROUP_STATS: (x [B, H, W, D]) → [B, groups, 2]: mean and biased variance of each group of
@@ -123,6 +129,8 @@ typedef enum
   DIMR_OP_GELU_TANH,
   DIMR_OP_MODULATE,
   DIMR_OP_GATED_ADD,
+  DIMR_OP_ADA_RMS_NORM,
+  DIMR_OP_AXIAL_ROPE,
   DIMR_OP_IMAGE_TO_MAP,
   DIMR_OP_UPSAMPLE_NEAREST,
   DIMR_OP_GROUP_STATS,
@@ -174,13 +182,13 @@ typedef struct
 /* What an op needs beside its inputs; a field is zero where the op does not use it. */
 typedef struct
 {
-  guint      n_heads;    /* ATTENTION and its gradient */
+  guint      n_heads;    /* ATTENTION and its gradient, AXIAL_ROPE */
   guint      factor;     /* AVERAGE_POOL, PIXEL_SHUFFLE and their inverses, PATCHES, REPEAT, UPSAMPLE_NEAREST; the kernel
                           * size of WINDOWS and DEPTHWISE_WEIGHT_GRAD; CONV2D: 2, or 0 for none */
-  guint      width;      /* ADD_POSITION and its gradient: columns of the table's grid */
-  guint      start;      /* SLICE_TOKENS, SLICE_CHANNELS, PAD_TOKENS, LINEAR_INPUT_GRAD */
+  guint      width;      /* ADD_POSITION and its gradient: columns of the table's grid; AXIAL_ROPE: of the map */
+  guint      start;      /* SLICE_TOKENS, SLICE_CHANNELS, PAD_TOKENS, LINEAR_INPUT_GRAD, AXIAL_ROPE */
   guint      length;     /* the same, TIMESTEP_EMBEDDING; rows of a sum over rows */
-  double     eps;        /* RMS_NORM, LAYER_NORM and their gradients, GROUP_NORM, CONV2D with a norm */
+  double     eps;        /* RMS_NORM, LAYER_NORM and their gradients, GROUP_NORM, CONV2D with a norm, ADA_RMS_NORM, AXIAL_ROPE */
   guint      n_groups;   /* GROUP_STATS */
   DimrRegion region;     /* GROUP_STATS */
   gboolean   silu;       /* GROUP_NORM, CONV2D with a norm */

@@ -213,15 +213,22 @@ place (DimrPlan   *self,
 }
 
 static gboolean
-check_device (DimrPlan    *self,
+check_support (DimrPlan    *self,
+               DimrDevice  *device,
+               GError     **error)
+{
+  for (guint s = 0; s < self->n_steps; s++)
+    if (!dimr_device_supports (device, self->graph, self->steps[s], self->precision, error))
+      return FALSE;
+  return TRUE;
+}
+
+static gboolean
+check_memory (DimrPlan    *self,
               DimrDevice  *device,
               GError     **error)
 {
   guint64 total = 0, available = 0, needed = self->arena_size;
-
-  for (guint s = 0; s < self->n_steps; s++)
-    if (!dimr_device_supports (device, self->graph, self->steps[s], self->precision, error))
-      return FALSE;
 
   dimr_device_get_memory (device, &total, &available);
   if (!dimr_checked_add (needed, self->param_bytes, &needed) || needed > available)
@@ -236,12 +243,12 @@ check_device (DimrPlan    *self,
 }
 
 DimrPlan *
-dimr_plan_new (DimrGraph         *graph,
-               const DimrNodeId  *outputs,
-               guint              n_outputs,
-               DimrDevice        *device,
-               DimrPrecision      precision,
-               GError           **error)
+dimr_plan_new_forecast (DimrGraph         *graph,
+                        const DimrNodeId  *outputs,
+                        guint              n_outputs,
+                        DimrDevice        *device,
+                        DimrPrecision      precision,
+                        GError           **error)
 {
   g_autoptr (DimrPlan) self = NULL;
 
@@ -255,9 +262,20 @@ dimr_plan_new (DimrGraph         *graph,
   fuse (self, graph, outputs, n_outputs);
   list_steps (self);
   place (self, n_outputs, device);
-  if (!check_device (self, device, error))
-    return NULL;
-  return g_steal_pointer (&self);
+  return check_support (self, device, error) ? g_steal_pointer (&self) : NULL;
+}
+
+DimrPlan *
+dimr_plan_new (DimrGraph         *graph,
+               const DimrNodeId  *outputs,
+               guint              n_outputs,
+               DimrDevice        *device,
+               DimrPrecision      precision,
+               GError           **error)
+{
+  g_autoptr (DimrPlan) self = dimr_plan_new_forecast (graph, outputs, n_outputs, device, precision, error);
+
+  return self != NULL && check_memory (self, device, error) ? g_steal_pointer (&self) : NULL;
 }
 
 DimrGraph *

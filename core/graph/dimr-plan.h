@@ -32,6 +32,13 @@ DimrPlan         *dimr_plan_new              (DimrGraph         *graph,
                                               DimrDevice        *device,
                                               DimrPrecision      precision,
                                               GError           **error);
+/* The same whether or not it fits into the memory that is free now: to weigh up what could be run. */
+DimrPlan         *dimr_plan_new_forecast     (DimrGraph         *graph,
+                                              const DimrNodeId  *outputs,
+                                              guint              n_outputs,
+                                              DimrDevice        *device,
+                                              DimrPrecision      precision,
+                                              GError           **error);
 DimrPlan         *dimr_plan_ref              (DimrPlan          *self);
 void              dimr_plan_unref            (DimrPlan          *self);
 

@@ -377,9 +377,7 @@ dimr_png_load (const char  *path,
                DimrRecipe **recipe,
                GError     **error)
 {
-  g_auto (Reader) reader = { 0 };
   g_autoptr (GBytes) bytes = NULL;
-  g_autoptr (GBytes) pixels = NULL;
   g_autofree char *name = NULL;
 
   g_return_val_if_fail (path != NULL, NULL);
@@ -389,7 +387,23 @@ dimr_png_load (const char  *path,
     *recipe = NULL;
   bytes = read_file (path, error);
   name = g_strdup_printf ("“%s”", path);
-  if (bytes == NULL || !reader_run (&reader, bytes, name, error))
+  return bytes != NULL ? dimr_png_decode (bytes, name, recipe, error) : NULL;
+}
+
+DimrImage *
+dimr_png_decode (GBytes      *png,
+                 const char  *name,
+                 DimrRecipe **recipe,
+                 GError     **error)
+{
+  g_auto (Reader) reader = { 0 };
+  g_autoptr (GBytes) pixels = NULL;
+
+  g_return_val_if_fail (png != NULL && name != NULL, NULL);
+
+  if (recipe != NULL)
+    *recipe = NULL;
+  if (!reader_run (&reader, png, name, error))
     return NULL;
   if (recipe != NULL)
     *recipe = reader_dup_recipe (&reader, NULL);

@@ -27,6 +27,11 @@ gboolean   dimr_png_save        (const char        *path,
 DimrImage *dimr_png_load        (const char        *path,
                                  DimrRecipe       **recipe,
                                  GError           **error);
+/* The same of bytes; @name is what messages call them. */
+DimrImage *dimr_png_decode      (GBytes            *png,
+                                 const char        *name,
+                                 DimrRecipe       **recipe,
+                                 GError           **error);
 /* Only the recipe, from a file or bytes (a drop, the clipboard). DIMR_ERROR_FORMAT where there is none. */
 DimrRecipe *dimr_png_read_recipe (GBytes           *png,
                                  GError           **error);

@@ -17,7 +17,10 @@ typedef struct
 {
   DimrGraph        *graph;
   const DimrConfig *config;
-  DimrNodeId        log_snr; /* [T]; of DiMR */
+  DimrNodeId        log_snr;   /* [T]; of DiMR */
+  /* Of the branch that is being built: */
+  DimrNodeId        condition; /* AdaLN-Zero: SiLU of what time and class say together [B, D] */
+  guint             map_height, map_width;
 } DimrBuilder;
 
 /* x concat(x0, …) Wᵀ [+ b] with W [n_out, K] under "@prefix.weight" and "@prefix.bias". */
@@ -32,7 +35,8 @@ DimrNodeId dimr_build_layer_norm  (DimrBuilder      *self,
                                    const char       *prefix,
                                    const DimrNodeId *x,
                                    guint             n_x);
-/* x + attention (norm (x)): @prefix is that of "block1". */
+/* x + attention (norm (x)): @prefix is that of "block1". Here and below the norm, the gate and the positions are
+ * those of the configuration's form. */
 DimrNodeId dimr_build_attention   (DimrBuilder      *self,
                                    const char       *prefix,
                                    DimrNodeId        x,

@@ -31,7 +31,27 @@ typedef enum
   DIMR_NORM_TDRMSN, /* time-dependent RMS norm: the released models */
   DIMR_NORM_LN,     /* time-dependent layer norm */
   DIMR_NORM_RMSN,   /* RMS norm with a constant scale */
+  DIMR_NORM_ADARMSN,    /* RMS norm whose scale is made of the first token, or of the first row of the map */
+  DIMR_NORM_ADALN_ZERO, /* layer norm shifted, scaled and gated by time and class, as in DiT */
 } DimrNormType;
+
+typedef enum
+{
+  DIMR_MLP_GEGLU, /* w2 (gelu (w0 h) · w1 h): the released models */
+  DIMR_MLP_GELU,  /* w2 (gelu (w0 h)) */
+} DimrMlpType;
+
+typedef enum
+{
+  DIMR_POSITION_TABLE,      /* learned, added to the patches: the released models */
+  DIMR_POSITION_AXIAL_ROPE, /* in Transformer branches: queries and keys are normed and turned */
+} DimrPositionType;
+
+typedef enum
+{
+  DIMR_CASCADE_ADD,    /* x + what the branch below has seen: the released models */
+  DIMR_CASCADE_CONCAT, /* a linear of both side by side */
+} DimrCascadeType;
 
 /* One branch ("stage" in the checkpoints), lowest resolution first. */
 typedef struct
@@ -72,8 +92,12 @@ typedef struct
   guint             num_classes;      /* rows of the class table; 0: unconditional */
   gboolean          has_null_class;   /* the last row is the null class of classifier-free guidance */
 
-  /* DiMR */
+  /* DiMR: the released form, and those of the paper's Tables 2 and 3 */
   DimrNormType      norm_type;
+  DimrMlpType       mlp_type;
+  DimrPositionType  position_type;
+  DimrCascadeType   cascade_type;
+  gboolean          branch_skips;     /* out blocks also take in the partner among the in blocks of the branch below */
   guint             n_stages;
   DimrStageConfig   stages[DIMR_MAX_BRANCHES];
   float             loss_coeffs[DIMR_MAX_BRANCHES];
@@ -128,6 +152,8 @@ guint       dimr_config_get_n_classes (const DimrConfig *self);
 /* "DiMR", "U-ViT", "DiT" (static) */
 const char *dimr_config_get_architecture_name (const DimrConfig *self);
 guint       dimr_config_get_n_branches (const DimrConfig *self);
+/* TRUE where the network also says how large the variance of a step is: its output has 2·C channels. */
+gboolean    dimr_config_tells_variance (const DimrConfig *self);
 void        dimr_config_get_branch (const DimrConfig *self,
                                     guint             branch,
                                     DimrBranchInfo   *info);

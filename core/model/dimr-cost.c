@@ -11,7 +11,12 @@ static const struct
   const char *fragment;
   DimrPart part;
 } fragments[] = {
+  { ".condition.", DIMR_PART_CONDITION },
+  { ".modulation.", DIMR_PART_CONDITION },
   { ".norm.", DIMR_PART_NORM },
+  { ".qk_norm.", DIMR_PART_NORM },
+  { ".pos_emb.", DIMR_PART_EMBEDDING },
+  { ".join.", DIMR_PART_UPSAMPLE },
   { ".output_layer.0.", DIMR_PART_NORM },
   { ".upsample.0.", DIMR_PART_NORM },
   { ".upsample.2.", DIMR_PART_NORM },

@@ -21,6 +21,7 @@ struct _DimrModel
   DimrConfig *config;
   DimrWeights *weights;
   DimrSchedule *schedule;
+  DimrAutoencoder *autoencoder;
   guint64 n_parameters;
 
   /* The hash is read by its own thread, since a file of gigabytes takes longer than a person wants
@@ -51,6 +52,7 @@ dimr_model_finalize (GObject *object)
   g_clear_pointer (&self->config, dimr_config_free);
   g_clear_pointer (&self->weights, dimr_weights_unref);
   g_clear_pointer (&self->schedule, dimr_schedule_unref);
+  g_clear_object (&self->autoencoder);
   g_free (self->path);
   g_free (self->weights_path);
   g_free (self->name);
@@ -248,6 +250,43 @@ dimr_model_load (const char    *path,
   return g_steal_pointer (&self);
 }
 
+/* The autoencoder at @path must fit; what was found beside the model does. */
+static gboolean
+pair (DimrModel     *self,
+      const char    *path,
+      GCancellable  *cancellable,
+      GError       **error)
+{
+  const guint channels = self->config->channels;
+
+  if (path == NULL)
+    {
+      self->autoencoder = dimr_autoencoder_find (self->path, channels, cancellable);
+      return !g_cancellable_set_error_if_cancelled (cancellable, error);
+    }
+  self->autoencoder = dimr_autoencoder_load (path, cancellable, error);
+  if (self->autoencoder == NULL)
+    return FALSE;
+  if (dimr_autoencoder_peek_config (self->autoencoder)->latent_channels == channels &&
+      dimr_autoencoder_peek_config (self->autoencoder)->decoder_blocks > 0)
+    return TRUE;
+  g_set_error (error, DIMR_ERROR, DIMR_ERROR_MODEL, "%s: this autoencoder does not decode the model's latents of %u channels", path, channels);
+  return FALSE;
+}
+
+DimrModel *
+dimr_model_load_paired (const char    *path,
+                        const char    *autoencoder,
+                        GCancellable  *cancellable,
+                        GError       **error)
+{
+  g_autoptr (DimrModel) self = dimr_model_load (path, cancellable, error);
+
+  if (self == NULL || (dimr_model_is_latent (self) && !pair (self, autoencoder, cancellable, error)))
+    return NULL;
+  return g_steal_pointer (&self);
+}
+
 DimrModel *
 dimr_model_new_for_weights (const DimrConfig  *config,
                             DimrWeights       *weights,
@@ -360,7 +399,23 @@ guint
 dimr_model_get_image_size (DimrModel *self)
 {
   g_return_val_if_fail (DIMR_IS_MODEL (self), 0);
+  if (self->autoencoder != NULL)
+    return self->config->image_size * dimr_autoencoder_get_factor (dimr_autoencoder_peek_config (self->autoencoder));
   return self->config->image_size;
+}
+
+DimrAutoencoder *
+dimr_model_get_autoencoder (DimrModel *self)
+{
+  g_return_val_if_fail (DIMR_IS_MODEL (self), NULL);
+  return self->autoencoder;
+}
+
+gboolean
+dimr_model_is_latent (DimrModel *self)
+{
+  g_return_val_if_fail (DIMR_IS_MODEL (self), FALSE);
+  return self->config->channels != 3;
 }
 
 guint64

@@ -11,6 +11,7 @@
 
 #include "core/diffusion/dimr-sampler.h"
 #include "core/diffusion/dimr-guidance.h"
+#include "core/model/dimr-autoencoder.h"
 #include "core/model/dimr-config.h"
 #include "core/weights/dimr-weights.h"
 
@@ -21,6 +22,12 @@ G_DECLARE_FINAL_TYPE (DimrModel, dimr_model, DIMR, MODEL, GObject)
 
 /* @path: a folder or a weights file. Checks every tensor's presence and shape against the architecture. Blocks. */
 DimrModel        *dimr_model_load                 (const char    *path,
+                                                   GCancellable  *cancellable,
+                                                   GError       **error);
+/* The same, and gives a model of latents its autoencoder: that of the file or folder @autoencoder, or where that is
+ * NULL one that is found beside the model, if any. DIMR_ERROR_MODEL where the two do not fit together. */
+DimrModel        *dimr_model_load_paired          (const char    *path,
+                                                   const char    *autoencoder,
                                                    GCancellable  *cancellable,
                                                    GError       **error);
 /* A model that has no file: it has no path, no hash and no card. Checks the tensors likewise. */
@@ -43,6 +50,10 @@ const char       *dimr_model_get_card             (DimrModel     *self);
 const DimrConfig *dimr_model_peek_config          (DimrModel     *self);
 DimrWeights      *dimr_model_peek_weights         (DimrModel     *self);
 DimrSchedule     *dimr_model_peek_schedule        (DimrModel     *self);
+/* What decodes the latents that it makes; NULL for a model of pixels, and where none was found (transfer none). */
+DimrAutoencoder  *dimr_model_get_autoencoder      (DimrModel     *self);
+/* TRUE where it makes latents rather than pixels. */
+gboolean          dimr_model_is_latent            (DimrModel     *self);
 /* Pixels of the pictures it makes. */
 guint             dimr_model_get_image_size       (DimrModel     *self);
 guint64           dimr_model_get_n_parameters     (DimrModel     *self);

@@ -82,6 +82,12 @@ check_stages (DimrReader *self,
         dimr_reader_fail (self, DIMR_ERROR_MODEL,
                           "a picture of %u × %u does not fit branch %u (patches of %u, map of at most %u × %u)",
                           config->image_size, config->image_size, s + 1, scale, stage->max_height, stage->max_width);
+      else if (config->branch_skips && low != NULL && stage->block_type != DIMR_BLOCK_CONVNEXT)
+        dimr_reader_fail (self, DIMR_ERROR_MODEL, "\"branch_skips\" lead to ConvNeXt branches only, and branch %u is none", s + 1);
+      else if (config->position_type == DIMR_POSITION_AXIAL_ROPE && stage->block_type == DIMR_BLOCK_TRANSFORMER &&
+               stage->dim / stage->num_attention_heads < 4)
+        dimr_reader_fail (self, DIMR_ERROR_MODEL, "heads of branch %u are too narrow for \"Axial_RoPE\", which needs 4 channels",
+                          s + 1);
       else if (low != NULL &&
                (stage->max_height % low->max_height != 0 ||
                 config->image_size / scale !=
@@ -116,8 +122,10 @@ dimr_multires_read (DimrReader *reader,
                     JsonObject *object,
                     DimrConfig *config)
 {
-  static const char * const norms[] = { "TDRMSN", "LN", "RMSN", NULL };
-  static const char * const positions[] = { "APE", NULL };
+  static const char * const norms[] = { "TDRMSN", "LN", "RMSN", "ADARMSN", "ADALN_ZERO", NULL };
+  static const char * const mlps[] = { "GEGLU", "GELU", NULL };
+  static const char * const positions[] = { "APE", "Axial_RoPE", NULL };
+  static const char * const cascades[] = { "add", "concat", NULL };
 
   config->channels = dimr_reader_get_count (reader, object, "channels", 0, 64);
   config->image_size = dimr_reader_get_count (reader, object, "image_size", 0, DIMR_MAX_SIDE);
@@ -125,7 +133,10 @@ dimr_multires_read (DimrReader *reader,
     config->num_classes = dimr_reader_get_count (reader, object, "num_classes", 1, DIMR_MAX_CLASSES);
   config->has_null_class = config->num_classes > 0;
   config->norm_type = dimr_reader_get_choice (reader, object, "norm_type", "TDRMSN", norms);
-  dimr_reader_get_choice (reader, object, "pe_type", "APE", positions);
+  config->mlp_type = dimr_reader_get_choice (reader, object, "mlp_type", "GEGLU", mlps);
+  config->position_type = dimr_reader_get_choice (reader, object, "pe_type", "APE", positions);
+  config->cascade_type = dimr_reader_get_choice (reader, object, "cascade", "add", cascades);
+  config->branch_skips = dimr_reader_get_boolean (reader, object, "branch_skips", FALSE);
   read_stages (reader, object, config);
   if (reader->error != NULL)
     return;

@@ -13,6 +13,7 @@
 typedef struct
 {
   GArray *features; /* DimrNodeId */
+  GArray *skips;    /* DimrNodeId: outputs of its in blocks, for the form that hands them on too */
   guint max_height;
   gint64 height;
   gint64 width;
@@ -52,9 +53,10 @@ build_input_layer (DimrBuilder           *self,
   x = dimr_graph_add_op (self->graph, DIMR_OP_PATCHIFY, NO_ATTRS, x,
                          add_weight (self, DIMR_SHAPE (d, c, k, k), s, "input_layer.1.weight"),
                          add_weight (self, DIMR_SHAPE (d), s, "input_layer.1.bias"));
-  x = dimr_graph_add_op (self->graph, DIMR_OP_ADD_POSITION, ((DimrAttrs){ .width = stage->max_width }), x,
-                         add_weight (self, DIMR_SHAPE (rows, d),
-                                     s, "input_layer.3.position_embeddings.weight"));
+  if (self->config->position_type == DIMR_POSITION_TABLE || stage->block_type != DIMR_BLOCK_TRANSFORMER)
+    x = dimr_graph_add_op (self->graph, DIMR_OP_ADD_POSITION, ((DimrAttrs){ .width = stage->max_width }), x,
+                           add_weight (self, DIMR_SHAPE (rows, d),
+                                       s, "input_layer.3.position_embeddings.weight"));
   if (x != DIMR_NODE_NONE)
     dimr_graph_set_name (self->graph, x, "stages.%u.input_layer", s);
   return x;
@@ -80,7 +82,7 @@ build_upsample (DimrBuilder           *self,
   return y;
 }
 
-/* Second half: normed and added. */
+/* Second half: normed and added, or put beside x. */
 static DimrNodeId
 build_join (DimrBuilder *self,
             guint        s,
@@ -88,10 +90,55 @@ build_join (DimrBuilder *self,
             DimrNodeId   low)
 {
   g_autofree char *norm2 = g_strdup_printf ("stages.%u.upsample.2", s);
+  g_autofree char *join = g_strdup_printf ("stages.%u.join", s);
   DimrNodeId y = dimr_build_layer_norm (self, norm2, &low, 1);
 
   dimr_graph_set_name (self->graph, y, "%s", norm2);
-  return dimr_graph_add_op (self->graph, DIMR_OP_ADD, NO_ATTRS, x, y);
+  if (self->config->cascade_type == DIMR_CASCADE_ADD)
+    return dimr_graph_add_op (self->graph, DIMR_OP_ADD, NO_ATTRS, x, y);
+  return dimr_build_linear (self, join, (DimrNodeId[]){ x, y }, 2, self->config->stages[s].dim, TRUE);
+}
+
+/* A first branch that has no tokens takes in the class by adding it everywhere. */
+static DimrNodeId
+build_class_map (DimrBuilder           *self,
+                 const DimrStageConfig *stage,
+                 guint                  s,
+                 DimrNodeId             x,
+                 DimrNodeId             y)
+{
+  DimrNodeId table = add_weight (self, DIMR_SHAPE (self->config->num_classes, stage->dim), s, "class_embeds.weight");
+  DimrNodeId label = dimr_graph_add_op (self->graph, DIMR_OP_EMBEDDING, NO_ATTRS, table, y);
+
+  return dimr_graph_add_op (self->graph, DIMR_OP_MODULATE, NO_ATTRS, x, label, DIMR_NODE_NONE);
+}
+
+/* AdaLN-Zero: an MLP of the time's sines and the class, under "stages.@s.condition" → [B, D]. */
+static DimrNodeId
+build_condition (DimrBuilder           *self,
+                 const DimrStageConfig *stage,
+                 guint                  s,
+                 gint64                 batch,
+                 DimrNodeId             y)
+{
+  g_autofree char *first = g_strdup_printf ("stages.%u.condition.mlp.0", s);
+  g_autofree char *second = g_strdup_printf ("stages.%u.condition.mlp.2", s);
+  DimrNodeId c = dimr_graph_add_op (self->graph, DIMR_OP_TIMESTEP_EMBEDDING, ((DimrAttrs){ .length = 256 }), self->log_snr);
+
+  c = dimr_build_linear (self, first, &c, 1, stage->dim, TRUE);
+  c = dimr_graph_add_op (self->graph, DIMR_OP_SILU, NO_ATTRS, c);
+  c = dimr_build_linear (self, second, &c, 1, stage->dim, TRUE);
+  if (shape_of (self, c)->dims[0] != batch)
+    c = dimr_graph_add_op (self->graph, DIMR_OP_REPEAT, ((DimrAttrs){ .factor = (guint) batch }), c);
+  if (y != DIMR_NODE_NONE)
+    {
+      DimrNodeId table = add_weight (self, DIMR_SHAPE (self->config->num_classes, stage->dim), s,
+                                     "condition.class_embeds.weight");
+
+      c = dimr_graph_add_op (self->graph, DIMR_OP_ADD, NO_ATTRS, c,
+                             dimr_graph_add_op (self->graph, DIMR_OP_EMBEDDING, NO_ATTRS, table, y));
+    }
+  return dimr_graph_add_op (self->graph, DIMR_OP_SILU, NO_ATTRS, c);
 }
 
 /* Step 4: tokens, the class in front. */
@@ -147,8 +194,33 @@ build_block (DimrBuilder           *self,
   return x;
 }
 
+/* What out block @k of a branch takes in: x, its partner, and in the form with skips between branches the
+ * partner's place in the branch below, brought to this branch's size. */
+static DimrNodeId
+build_skip (DimrBuilder           *self,
+            const DimrStageConfig *stage,
+            guint                  s,
+            guint                  k,
+            DimrNodeId             x,
+            DimrNodeId             partner,
+            const Collected       *low)
+{
+  g_autofree char *name = g_strdup_printf ("stages.%u.skip_denses.%u", s, k);
+  DimrNodeId inputs[3] = { x, partner };
+  guint n = 2;
+
+  if (self->config->branch_skips && k < low->skips->len)
+    inputs[n++] = dimr_graph_add_op (self->graph, DIMR_OP_UPSAMPLE_NEAREST,
+                                     ((DimrAttrs){ .factor = stage->max_height / low->max_height }),
+                                     g_array_index (low->skips, DimrNodeId, low->skips->len - 1 - k));
+  x = dimr_build_linear (self, name, inputs, n, stage->dim, TRUE);
+  dimr_graph_set_name (self->graph, x, "%s", name);
+  return x;
+}
+
 /* Step 5: in blocks, a middle one, out blocks; each out block first takes in the output of its
- * partner among the in blocks, last in first out. Fills @collected; returns the last map. */
+ * partner among the in blocks, last in first out. @collected is the branch below's and becomes this one's;
+ * returns the last map. */
 static DimrNodeId
 build_blocks (DimrBuilder           *self,
               const DimrStageConfig *stage,
@@ -161,6 +233,7 @@ build_blocks (DimrBuilder           *self,
   g_autoptr (GArray) skips = g_array_new (FALSE, FALSE, sizeof (DimrNodeId));
   DimrNodeId feature;
 
+  g_array_set_size (collected->features, 0);
   x = dimr_graph_add_reshape (self->graph, x, *shape_of (self, x));
   dimr_graph_set_name (self->graph, x, "stages.%u.blocks.0.in", s);
   feature = as_map (self, x, map);
@@ -170,12 +243,8 @@ build_blocks (DimrBuilder           *self,
     {
       if (j > half)
         {
-          g_autofree char *name = g_strdup_printf ("stages.%u.skip_denses.%u", s, j - half - 1);
-          DimrNodeId pair[2] = { x, g_array_index (skips, DimrNodeId, skips->len - 1) };
-
+          x = build_skip (self, stage, s, j - half - 1, x, g_array_index (skips, DimrNodeId, skips->len - 1), collected);
           g_array_set_size (skips, skips->len - 1);
-          x = dimr_build_linear (self, name, pair, 2, stage->dim, TRUE);
-          dimr_graph_set_name (self->graph, x, "%s", name);
         }
       x = build_block (self, stage, s, j, x);
       feature = as_map (self, x, map);
@@ -183,6 +252,8 @@ build_blocks (DimrBuilder           *self,
       if (j < half)
         g_array_append_val (skips, x);
     }
+  g_array_set_size (collected->skips, 0);
+  g_array_append_vals (collected->skips, &g_array_index (collected->features, DimrNodeId, 1), half);
   return feature;
 }
 
@@ -242,7 +313,8 @@ build_stages (DimrBuilder  *self,
               GError      **error)
 {
   g_autoptr (GArray) features = g_array_new (FALSE, FALSE, sizeof (DimrNodeId));
-  Collected low = { features, 0, 0, 0 };
+  g_autoptr (GArray) skips = g_array_new (FALSE, FALSE, sizeof (DimrNodeId));
+  Collected low = { features, skips, 0, 0, 0 };
 
   for (guint s = first; s < self->config->n_stages; s++)
     {
@@ -256,12 +328,17 @@ build_stages (DimrBuilder  *self,
       if (h == DIMR_NODE_NONE)
         return TRUE; /* the graph remembers why */
       map = *shape_of (self, h);
+      self->map_height = (guint) map.dims[1];
+      self->map_width = (guint) map.dims[2];
+      if (self->config->norm_type == DIMR_NORM_ADALN_ZERO)
+        self->condition = build_condition (self, stage, s, map.dims[0], y);
       if (s > 0)
         h = build_join (self, s, h, s > first ? build_upsample (self, stage, s, &low)
                                               : dimr_graph_add_input (self->graph, "low", DIMR_DTYPE_F32, map));
       if (stage->block_type == DIMR_BLOCK_TRANSFORMER)
         h = build_tokens (self, stage, s, h, y);
-      g_array_set_size (features, 0);
+      else if (s == 0 && y != DIMR_NODE_NONE)
+        h = build_class_map (self, stage, s, h, y);
       h = build_blocks (self, stage, s, h, map, &low);
       low.max_height = stage->max_height;
       low.height = map.dims[1];
@@ -278,7 +355,14 @@ build (DimrGraph                *graph,
        GError                  **error)
 {
   const DimrShape *x = &dimr_graph_peek_node (graph, inputs->x)->shape;
-  DimrBuilder self = { graph, config, inputs->time };
+  DimrBuilder self = { graph, config, inputs->time, DIMR_NODE_NONE, 0, 0 };
+
+  if (inputs->first_branch > 0 && config->branch_skips)
+    {
+      g_set_error_literal (error, DIMR_ERROR, DIMR_ERROR_UNSUPPORTED,
+                           "Lower branches cannot be reused in this model, whose skips lead from them into every block");
+      return FALSE;
+    }
 
   return build_stages (&self, inputs->first_branch, inputs->x, inputs->y, (guint) x->dims[2], (guint) x->dims[3], error);
 }
@@ -287,6 +371,12 @@ static guint
 get_n_branches (const DimrConfig *config)
 {
   return config->n_stages;
+}
+
+static guint
+get_n_channels (const DimrConfig *config)
+{
+  return config->channels;
 }
 
 static void
@@ -317,6 +407,7 @@ const DimrArchitecture dimr_architecture_multires = {
   .set_defaults = dimr_multires_set_defaults,
   .recognise = dimr_multires_recognise,
   .get_n_branches = get_n_branches,
+  .get_n_channels = get_n_channels,
   .get_branch = get_branch,
   .build = build,
 };

@@ -237,7 +237,7 @@ build (DimrGraph                *graph,
        const DimrNetworkInputs  *inputs,
        GError                  **error)
 {
-  DimrBuilder self = { graph, config, DIMR_NODE_NONE };
+  DimrBuilder self = { .graph = graph, .config = config, .log_snr = DIMR_NODE_NONE, .condition = DIMR_NODE_NONE };
   gint64 c = config->channels, p = config->vit.patch_size, side = config->image_size / config->vit.patch_size;
   DimrNodeId x;
 
@@ -272,6 +272,7 @@ const DimrArchitecture dimr_architecture_uvit = {
   .set_defaults = set_defaults,
   .recognise = recognise,
   .get_n_branches = dimr_vit_get_n_branches,
+  .get_n_channels = dimr_vit_get_n_channels,
   .get_branch = get_branch,
   .build = build,
 };

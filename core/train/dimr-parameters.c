@@ -86,7 +86,7 @@ fill_normal (const DimrParameter *parameter,
              guint64              seed,
              float               *values)
 {
-  dimr_rng_normal (seed, image_of (parameter->name), DIMR_STREAM_START_NOISE, 0, values, parameter->n);
+  dimr_rng_normal (seed, image_of (parameter->name), DIMR_STREAM_INITIAL, 0, values, parameter->n);
   for (gsize i = 0; i < parameter->n; i++)
     values[i] = CLAMP (values[i] * .02f, -2.f, 2.f);
 }
@@ -100,7 +100,7 @@ fill_uniform (const DimrParameter *parameter,
 {
   const double bound = 1 / sqrt ((double) fan);
 
-  dimr_rng_normal (seed, image_of (parameter->name), DIMR_STREAM_START_NOISE, 0, values, parameter->n);
+  dimr_rng_normal (seed, image_of (parameter->name), DIMR_STREAM_INITIAL, 0, values, parameter->n);
   for (gsize i = 0; i < parameter->n; i++)
     values[i] = (float) (bound * erf ((double) values[i] / G_SQRT2));
 }

@@ -94,7 +94,9 @@ condition_prepare (CpuBuilder     *builder,
                    DimrNodeId      id)
 {
   ConditionStep *step = cpu_builder_alloc (builder, sizeof *step);
-  const float *third = cpu_builder_peek (builder, node->inputs[2]);
+  const gsize n = dimr_shape_n_elements (&cpu_input (builder->graph, node, 1)->shape);
+  const float *third = node->inputs[2] != DIMR_NODE_NONE ? cpu_builder_peek (builder, node->inputs[2])
+                                                         : cpu_builder_alloc (builder, n * sizeof (float));
 
   *step = (ConditionStep){
     .simd = builder->simd,

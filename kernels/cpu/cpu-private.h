@@ -124,6 +124,7 @@ extern const CpuOp cpu_op_add, cpu_op_geglu, cpu_op_pixel_shuffle, cpu_op_slice_
   cpu_op_average_pool, cpu_op_add_position, cpu_op_embedding, cpu_op_prepend_token, cpu_op_to_image,
   cpu_op_slice_channels, cpu_op_repeat;
 extern const CpuOp cpu_op_timestep_embedding, cpu_op_unary, cpu_op_modulate, cpu_op_gated_add;
+extern const CpuOp cpu_op_ada_rms_norm, cpu_op_axial_rope;
 extern const CpuOp cpu_op_conv2d;
 extern const CpuOp cpu_op_group_stats, cpu_op_group_norm;
 extern const CpuOp cpu_op_image_to_map, cpu_op_upsample_nearest;

@@ -29,6 +29,17 @@ static const CudaOp * const ops[DIMR_N_OPS] = {
   [DIMR_OP_DEPTHWISE_CONV] = &cuda_op_depthwise_conv,
   [DIMR_OP_PIXEL_SHUFFLE] = &cuda_op_pixel_shuffle,
   [DIMR_OP_CONV_TO_IMAGE] = &cuda_op_conv_to_image,
+  [DIMR_OP_TO_IMAGE] = &cuda_op_to_image,
+  [DIMR_OP_SLICE_CHANNELS] = &cuda_op_slice_channels,
+  [DIMR_OP_REPEAT] = &cuda_op_repeat,
+  [DIMR_OP_TIMESTEP_EMBEDDING] = &cuda_op_timestep_embedding,
+  [DIMR_OP_SILU] = &cuda_op_silu,
+  [DIMR_OP_GELU] = &cuda_op_gelu,
+  [DIMR_OP_GELU_TANH] = &cuda_op_gelu_tanh,
+  [DIMR_OP_MODULATE] = &cuda_op_modulate,
+  [DIMR_OP_GATED_ADD] = &cuda_op_gated_add,
+  [DIMR_OP_IMAGE_TO_MAP] = &cuda_op_image_to_map,
+  [DIMR_OP_UPSAMPLE_NEAREST] = &cuda_op_upsample_nearest,
 };
 
 const CudaOp *
@@ -102,6 +113,8 @@ cuda_slot_type (const DimrGraph *graph,
   const CudaOp *op = cuda_op_get (dimr_graph_peek_node (graph, id)->op);
   const guint bit = slot <= CUDA_SLOT_RESULT ? CUDA_SLOT (slot) : 0;
 
+  /* Only nodes that the device supports come here. */
+  g_assert (op != NULL);
   if (op->as_stored & bit)
     return cuda_storage (graph, id, precision) == DIMR_DTYPE_F32 ? CUDA_TYPE_F32 : CUDA_TYPE_BF16;
   return op->wide & bit ? CUDA_TYPE_F32 : cuda_type (precision);
@@ -344,14 +357,17 @@ cuda_builder_timed (CudaBuilder *self,
                     guint        slot)
 {
   const DimrNodeId input = dimr_graph_peek_node (self->graph, id)->inputs[slot];
-  const DimrNode *vector = dimr_graph_peek_node (self->graph, input);
+  const DimrNode *vector;
   CudaTimedRef ref = { 0 };
 
+  if (input == DIMR_NODE_NONE)
+    return ref;
   if (cuda_series_find (self->series, input, &ref.entry))
     {
       ref.series = self->series;
       return ref;
     }
+  vector = dimr_graph_peek_node (self->graph, input);
   ref.fixed.values = cuda_builder_read (self, id, slot);
   ref.fixed.image_stride = vector->shape.dims[0] > 1 ? (gsize) cuda_n_channels (vector) : 0;
   return ref;
@@ -362,9 +378,11 @@ cuda_builder_prepare (CudaBuilder *self,
                       DimrNodeId   id)
 {
   const DimrNode *node = dimr_graph_peek_node (self->graph, id);
+  const CudaOp *op = cuda_op_get (node->op);
 
+  g_assert (op != NULL);
   self->scratch = 0;
   g_array_set_size (self->closing, 0);
-  cuda_op_get (node->op)->prepare (self, node, id);
+  op->prepare (self, node, id);
   g_array_append_vals (self->launches, self->closing->data, self->closing->len);
 }

@@ -51,6 +51,7 @@ is_residual_stream (const DimrNode *node)
   switch (node->op)
     {
     case DIMR_OP_ADD:
+    case DIMR_OP_GATED_ADD:
       return TRUE;
     case DIMR_OP_LINEAR:
       return node->inputs[2] != DIMR_NODE_NONE || node->n_inputs > 4;
@@ -248,6 +249,7 @@ cuda_device_open (guint    index,
   g_free (self->name);
   self->name = g_utf8_make_valid (properties.name, (gssize) strnlen (properties.name, sizeof properties.name));
   self->capability = properties.major * 10 + properties.minor;
+  self->total = self->available = properties.totalGlobalMem;
   self->product_workspace = (gsize) (properties.major >= 9 ? 32 : 4) << 20;
   self->eager = g_strcmp0 (g_getenv ("DIMR_CUDA_EAGER"), "1") == 0;
   if (!open_streams (self, error) || !cuda_device_check_blas (self, cublasLtCreate (&self->lt), error))

@@ -138,6 +138,13 @@ cuda_error_set (GError      **error,
 #define MAX_DEVICES 64
 static int lost[MAX_DEVICES];
 
+void
+cuda_error_forget (void)
+{
+  for (guint i = 0; i < MAX_DEVICES; i++)
+    g_atomic_int_set (&lost[i], 0);
+}
+
 gboolean
 cuda_device_check (CudaDevice   *self,
                    cudaError_t   status,

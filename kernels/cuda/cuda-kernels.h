@@ -68,7 +68,8 @@ cudaError_t cuda_rms_norm        (cudaStream_t        stream,
                                   int                 d,
                                   float               eps);
 
-/* out [rows, D] with D = Σ widths, up to 65,536; biased variance, eps inside the root. */
+/* out [rows, D] with D = Σ widths, up to 65,536; biased variance, eps inside the root. Weight and
+ * bias whose values are NULL: 1 and 0. */
 cudaError_t cuda_layer_norm      (cudaStream_t        stream,
                                   CudaType            type,
                                   const CudaSources  *x,         /* host; copied into the launch */
@@ -230,6 +231,189 @@ cudaError_t cuda_convert         (cudaStream_t        stream,
                                   CudaType            to,
                                   void               *out,
                                   size_t              n);
+
+/* ---- what U-ViT and DiT need beside DiMR ---- */
+
+typedef enum
+{
+  CUDA_FUNCTION_SILU,      /* x / (1 + e^−x) */
+  CUDA_FUNCTION_GELU,      /* x Φ(x), exact (erf) */
+  CUDA_FUNCTION_GELU_TANH, /* its approximation with tanh */
+} CudaFunction;
+
+/* x, out [n], may be the same */
+cudaError_t cuda_apply           (cudaStream_t        stream,
+                                  CudaType            type,
+                                  CudaFunction        function,
+                                  const void         *x,
+                                  void               *out,
+                                  size_t              n);
+
+/* x, out [rows, D], may be the same; x · (1 + scale) + shift. Row r takes the vectors that begin
+ * r / rows_per_image · image_stride elements from shift and scale (0: one for all). */
+cudaError_t cuda_modulate        (cudaStream_t        stream,
+                                  CudaType            type,
+                                  const void         *x,
+                                  const void         *shift,
+                                  const void         *scale,
+                                  size_t              image_stride,
+                                  void               *out,
+                                  int                 rows,
+                                  int                 rows_per_image,
+                                  int                 d);
+
+/* x, y, out [rows, D]; out may be x or y; x + gate · y, the gate as the vectors of cuda_modulate() */
+cudaError_t cuda_gated_add       (cudaStream_t        stream,
+                                  CudaType            type,
+                                  const void         *x,
+                                  const void         *gate,
+                                  const void         *y,
+                                  size_t              image_stride,
+                                  void               *out,
+                                  int                 rows,
+                                  int                 rows_per_image,
+                                  int                 d);
+
+/* t [n_times] float → out [n_times, length], length even: cos (t w_i), then sin (t w_i), w_i = 10000^(−2i/length) */
+cudaError_t cuda_timestep_embedding (cudaStream_t     stream,
+                                  CudaType            type,
+                                  const float        *t,
+                                  void               *out,
+                                  int                 n_times,
+                                  int                 length);
+
+/* x [rows, D] → out [rows, length]: channels [start, start + length) */
+cudaError_t cuda_slice_channels  (cudaStream_t        stream,
+                                  CudaType            type,
+                                  const void         *x,
+                                  void               *out,
+                                  int                 rows,
+                                  int                 d,
+                                  int                 start,
+                                  int                 length);
+
+/* x [n] → out [copies, n] */
+cudaError_t cuda_repeat          (cudaStream_t        stream,
+                                  CudaType            type,
+                                  const void         *x,
+                                  void               *out,
+                                  size_t              n,
+                                  int                 copies);
+
+/* x [B, H, W, C] → out [B, C, H, W] float */
+cudaError_t cuda_to_image        (cudaStream_t        stream,
+                                  CudaType            type,
+                                  const void         *x,
+                                  float              *out,
+                                  int                 batch,
+                                  int                 height,
+                                  int                 width,
+                                  int                 channels);
+
+/* x [B, C, H, W] float → out [B, H, W, C] */
+cudaError_t cuda_image_to_map    (cudaStream_t        stream,
+                                  CudaType            type,
+                                  const float        *x,
+                                  void               *out,
+                                  int                 batch,
+                                  int                 channels,
+                                  int                 height,
+                                  int                 width);
+
+/* x [B, H, W, D] → out [B, f·H, f·W, D]: every pixel f × f times */
+cudaError_t cuda_upsample_nearest (cudaStream_t       stream,
+                                  CudaType            type,
+                                  const void         *x,
+                                  void               *out,
+                                  int                 batch,
+                                  int                 height,
+                                  int                 width,
+                                  int                 d,
+                                  int                 f);
+
+/* ---- the autoencoder ---- */
+
+/* A part of a map, in pixels. */
+typedef struct
+{
+  int top, left, height, width;
+} CudaRegion;
+
+/* Floats of scratch memory that cuda_group_stats() needs for regions of @n_pixels. */
+size_t      cuda_group_stats_scratch (int             batch,
+                                  int                 n_pixels,
+                                  int                 d);
+/* x [B, H, W, D] → stats [B, groups, 2] float: mean and biased variance of each group in the region */
+cudaError_t cuda_group_stats     (cudaStream_t        stream,
+                                  CudaType            type,
+                                  const void         *x,
+                                  float              *scratch,
+                                  float              *stats,
+                                  int                 batch,
+                                  int                 height,
+                                  int                 width,
+                                  int                 d,
+                                  int                 groups,
+                                  CudaRegion          region);
+/* stats (from image to image @stats_stride floats; 0: one for all), weight and bias [D] → folded [B, 2, D]:
+ * what x is multiplied with and what is added to it then */
+cudaError_t cuda_group_norm_fold (cudaStream_t        stream,
+                                  const float        *stats,
+                                  size_t              stats_stride,
+                                  const float        *weight,
+                                  const float        *bias,
+                                  float              *folded,
+                                  int                 batch,
+                                  int                 d,
+                                  int                 groups,
+                                  float               eps);
+/* x, out [rows, D], may be the same; then SiLU where asked for */
+cudaError_t cuda_group_norm      (cudaStream_t        stream,
+                                  CudaType            type,
+                                  const void         *x,
+                                  const float        *folded,
+                                  int                 silu,
+                                  void               *out,
+                                  int                 rows,
+                                  int                 rows_per_image,
+                                  int                 d);
+
+/* A convolution of x [B, H, W, D] by a kernel of k × k. On their way the values go through the norm
+ * where there is one, and the map is enlarged by the factor; pixels outside are 0. */
+typedef struct
+{
+  const void  *x;
+  const float *folded;     /* cuda_group_norm_fold(); NULL: no norm */
+  int          silu;
+  int          height, width, d;
+  int          k, stride, pad_before;
+  int          factor;     /* 1: none */
+  int          out_height, out_width;
+} CudaConv2d;
+
+/* Rows [first, first + rows) of the matrix [B · H' · W', k · k · D], columns ordered (ky, kx, d), whose
+ * product with weights [N, k · k · D] is the convolution */
+cudaError_t cuda_conv_rows       (cudaStream_t        stream,
+                                  CudaType            type,
+                                  const CudaConv2d   *conv,
+                                  void               *out,
+                                  int                 first,
+                                  int                 rows);
+
+/* ---- FP8 ---- */
+
+/* x [rows, D] bf16 → out [rows, D] e4m3 and scale [rows]: x ≈ scale · out, with the row's largest
+ * value at 448, the largest of e4m3; a row of zeros has scale 1. Rounds to nearest even. */
+cudaError_t cuda_quantize_rows   (cudaStream_t        stream,
+                                  const void         *x,
+                                  void               *out,
+                                  float              *scale,
+                                  int                 rows,
+                                  int                 d);
+
+/* Lets kernels be set up while those before them end (programmatic dependent launch; compute
+ * capability 9.0). Off at first. Holds for launches and captures that follow, of all threads. */
+void        cuda_kernels_set_early_launch (int on);
 
 /* ---- a sampler's walk, see DimrWalkSpec ---- */
 

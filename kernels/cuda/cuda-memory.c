@@ -32,16 +32,20 @@ cuda_device_get_free (CudaDevice *self,
                       guint64    *available)
 {
   size_t free_bytes = 0, all = 0;
-  guint64 kept;
+  guint64 kept, usable;
 
-  *total = *available = 0;
-  if (!cuda_device_enter (self, NULL) || !cuda_device_check (self, cudaMemGetInfo (&free_bytes, &all), NULL))
-    return;
-  /* What is free changes with every other program on the device, so some is left. */
-  kept = MAX ((guint64) 512 << 20, (guint64) all / 20);
-  *total = all;
-  *available = free_bytes + cuda_params_get_unused (self->params);
-  *available -= MIN (*available, kept);
+  /* A device that does not answer has what it had: its next call tells what is wrong with it, and not
+   * that memory is short. */
+  if (cuda_device_enter (self, NULL) && cuda_device_check (self, cudaMemGetInfo (&free_bytes, &all), NULL))
+    {
+      /* What is free changes with every other program on the device, so some is left. */
+      kept = MAX ((guint64) 512 << 20, (guint64) all / 20);
+      usable = free_bytes + cuda_params_get_unused (self->params);
+      self->total = all;
+      self->available = usable - MIN (usable, kept);
+    }
+  *total = self->total;
+  *available = self->available;
 }
 
 static void

@@ -13,7 +13,7 @@ get_n_devices (GError **error)
   if (status == cudaSuccess && n > 0)
     return (guint) n;
   (void) cudaGetLastError ();
-  cuda_error_set_absent (error, status == cudaSuccess ? cudaErrorNoDevice : status);
+  cuda_error_set (error, status == cudaSuccess ? cudaErrorNoDevice : status, "The NVIDIA driver");
   return 0;
 }
 

@@ -44,6 +44,8 @@ struct _CudaDevice
   cudaStream_t       copy_stream;
   cublasLtHandle_t   lt;
   gsize              product_workspace;
+  guint64            total;       /* bytes of memory, and those that may be used, as last seen */
+  guint64            available;
   CudaStaging       *staging;
   CudaParams        *params;
   CudaProducts      *products;
@@ -71,6 +73,9 @@ gboolean       cuda_device_check_blas  (CudaDevice        *self,
  * fails with DIMR_ERROR_DEVICE_LOST where an earlier call has found it lost. */
 gboolean       cuda_device_enter       (CudaDevice        *self,
                                         GError           **error);
+
+/* For tests: no device is lost any more. */
+void           cuda_error_forget       (void);
 
 /* ---- cuda-memory.c ---- */
 
@@ -234,7 +239,7 @@ gconstpointer  cuda_builder_param      (CudaBuilder       *self,
                                         const DimrNodeId  *ids,
                                         guint              n_ids,
                                         const CudaLayout  *layout);
-/* The vector [T, D] at input @slot of the node. */
+/* The vector [T, D] at input @slot of the node; its values are NULL where the input is absent. */
 CudaTimedRef   cuda_builder_timed      (CudaBuilder       *self,
                                         DimrNodeId         id,
                                         guint              slot);
@@ -265,6 +270,9 @@ extern const CudaOp cuda_op_rms_norm, cuda_op_layer_norm, cuda_op_time_param;
 extern const CudaOp cuda_op_depthwise_conv, cuda_op_patchify, cuda_op_conv_to_image;
 extern const CudaOp cuda_op_add, cuda_op_geglu, cuda_op_pixel_shuffle, cuda_op_slice_tokens, cuda_op_concat,
   cuda_op_average_pool, cuda_op_add_position, cuda_op_embedding, cuda_op_prepend_token;
+extern const CudaOp cuda_op_silu, cuda_op_gelu, cuda_op_gelu_tanh, cuda_op_modulate, cuda_op_gated_add,
+  cuda_op_timestep_embedding, cuda_op_slice_channels, cuda_op_repeat, cuda_op_to_image, cuda_op_image_to_map,
+  cuda_op_upsample_nearest;
 
 /* ---- cuda-product.c: y [m, n] = x [m, k] · Wᵀ (+ bias) (+ c) by cuBLASLt ---- */
 
@@ -367,6 +375,9 @@ gboolean       cuda_program_enqueue    (CudaProgram       *self,
 gpointer       cuda_program_peek       (CudaProgram       *self,
                                         DimrNodeId         id,
                                         DimrDType         *storage);
+/* Where the next value of input @id goes, which is none that was written before, whatever was wrong with that. */
+gpointer       cuda_program_renew      (CudaProgram       *self,
+                                        DimrNodeId         id);
 /* DIMR_ERROR_REQUEST where one of the labels is none of the tables' that @input goes to. */
 gboolean       cuda_program_check      (CudaProgram       *self,
                                         DimrNodeId         input,

@@ -20,9 +20,9 @@ typedef struct
   gsize size;
   guint8 *host;
   gsize limit;    /* labels must be below this; 0: no labels */
+  GError *refused;/* what is wrong with the value that was written last; every run says so */
 } ProgramInput;
 
-/* Invariant: @refused is what is wrong with the inputs as they were last written; run() reports it. */
 struct _CudaProgram
 {
   DimrProgram parent_instance;
@@ -40,15 +40,22 @@ struct _CudaProgram
   gboolean stale;      /* the graph knows another table */
   gboolean time_written;
   DimrNodeId announced;
-  GError *refused;
+  GError *failed;      /* what read() or select() met and could not say; the next run does */
 };
 
 G_DEFINE_FINAL_TYPE (CudaProgram, cuda_program, DIMR_TYPE_PROGRAM)
 
 static void
+program_input_clear (gpointer data)
+{
+  g_clear_error (&((ProgramInput *) data)->refused);
+}
+
+static void
 cuda_program_init (CudaProgram *self)
 {
   self->inputs = g_array_new (FALSE, TRUE, sizeof (ProgramInput));
+  g_array_set_clear_func (self->inputs, program_input_clear);
   self->launches = g_array_new (FALSE, FALSE, sizeof (CudaLaunch));
   self->memory = g_ptr_array_new_with_free_func (g_free);
   self->params = g_ptr_array_new_with_free_func ((GDestroyNotify) cuda_param_unref);
@@ -78,7 +85,7 @@ cuda_program_finalize (GObject *object)
   g_array_unref (self->launches);
   g_ptr_array_unref (self->memory);
   g_ptr_array_unref (self->params);
-  g_clear_error (&self->refused);
+  g_clear_error (&self->failed);
   g_clear_pointer (&self->plan, dimr_plan_unref);
   g_clear_object (&self->device);
   G_OBJECT_CLASS (cuda_program_parent_class)->finalize (object);
@@ -257,16 +264,34 @@ update_time (CudaProgram  *self,
   return cuda_series_compute (self->series, (const float *) (self->arena + dimr_plan_get_offset (self->plan, input)), error);
 }
 
+/* FALSE with what is wrong with the inputs. */
+static gboolean
+check_inputs (CudaProgram  *self,
+              GError      **error)
+{
+  if (self->failed != NULL)
+    {
+      g_propagate_error (error, g_steal_pointer (&self->failed));
+      return FALSE;
+    }
+  for (guint i = 0; i < self->inputs->len; i++)
+    {
+      const ProgramInput *input = &g_array_index (self->inputs, ProgramInput, i);
+
+      if (input->refused != NULL)
+        {
+          g_propagate_error (error, g_error_copy (input->refused));
+          return FALSE;
+        }
+    }
+  return TRUE;
+}
+
 gboolean
 cuda_program_enqueue (CudaProgram  *self,
                       GError      **error)
 {
-  if (self->refused != NULL)
-    {
-      g_propagate_error (error, g_error_copy (self->refused));
-      return FALSE;
-    }
-  if (!update_time (self, error))
+  if (!check_inputs (self, error) || !update_time (self, error))
     return FALSE;
   if (self->device->eager)
     return launch_all (self, error);
@@ -340,6 +365,19 @@ cuda_program_check (CudaProgram   *self,
   return TRUE;
 }
 
+gpointer
+cuda_program_renew (CudaProgram *self,
+                    DimrNodeId   id)
+{
+  ProgramInput *input = find_input (self, id);
+
+  g_return_val_if_fail (input != NULL, NULL);
+  g_clear_error (&input->refused);
+  if (id == cuda_series_get_input (self->series))
+    self->time_written = TRUE;
+  return self->arena + dimr_plan_get_offset (self->plan, id);
+}
+
 /* Through the input's page-locked memory, as soon as that is free. */
 static gboolean
 send_input (CudaProgram   *self,
@@ -368,11 +406,9 @@ cuda_program_write (DimrProgram   *program,
   ProgramInput *input = find_input (self, id);
 
   g_return_if_fail (input != NULL && size == input->size);
-  g_clear_error (&self->refused);
-  if (cuda_program_check (self, id, data, size / sizeof (gint32), &self->refused))
-    send_input (self, input, data, &self->refused);
-  if (id == cuda_series_get_input (self->series))
-    self->time_written = TRUE;
+  cuda_program_renew (self, id);
+  if (cuda_program_check (self, id, data, size / sizeof (gint32), &input->refused))
+    send_input (self, input, data, &input->refused);
 }
 
 static gboolean
@@ -408,8 +444,8 @@ cuda_program_read (DimrProgram *program,
     return;
   for (gsize i = 0; i < n_elements; i++)
     data[i] = NAN;
-  if (self->refused == NULL)
-    self->refused = g_steal_pointer (&error);
+  if (self->failed == NULL)
+    self->failed = g_steal_pointer (&error);
 }
 
 static gboolean
@@ -446,12 +482,13 @@ cuda_program_select (DimrProgram *program,
                      guint        index)
 {
   CudaProgram *self = CUDA_PROGRAM (program);
+  float *input;
 
   g_return_if_fail (self->announced != DIMR_NODE_NONE);
+  input = cuda_program_renew (self, self->announced);
   self->time_written = FALSE;
-  if (self->refused == NULL && cuda_device_enter (self->device, &self->refused))
-    cuda_series_select (self->series, index, (float *) (self->arena + dimr_plan_get_offset (self->plan, self->announced)),
-                        &self->refused);
+  if (self->failed == NULL && cuda_device_enter (self->device, &self->failed))
+    cuda_series_select (self->series, index, input, &self->failed);
 }
 
 static gboolean
@@ -464,16 +501,15 @@ cuda_program_copy (DimrProgram  *program,
   CudaProgram *self = CUDA_PROGRAM (program);
   const gsize n = dimr_shape_n_elements (&peek_node (self, input)->shape);
   DimrDType storage;
-  gpointer to = cuda_program_peek (self, input, NULL), elements = cuda_program_peek (CUDA_PROGRAM (from), output, &storage);
+  gpointer to, elements = cuda_program_peek (CUDA_PROGRAM (from), output, &storage);
   const CudaType type = storage == DIMR_DTYPE_BF16 ? CUDA_TYPE_BF16 : CUDA_TYPE_F32;
   const cudaStream_t stream = self->device->stream;
 
-  g_return_val_if_fail (to != NULL && elements != NULL && peek_node (self, input)->dtype == DIMR_DTYPE_F32, FALSE);
+  g_return_val_if_fail (elements != NULL && peek_node (self, input)->dtype == DIMR_DTYPE_F32, FALSE);
   g_return_val_if_fail (n == dimr_shape_n_elements (&peek_node (CUDA_PROGRAM (from), output)->shape), FALSE);
   if (!cuda_device_enter (self->device, error))
     return FALSE;
-  if (input == cuda_series_get_input (self->series))
-    self->time_written = TRUE;
+  to = cuda_program_renew (self, input);
   if (type == CUDA_TYPE_F32)
     return cuda_device_check (self->device, cudaMemcpyAsync (to, elements, n * sizeof (float), cudaMemcpyDeviceToDevice, stream),
                               error);

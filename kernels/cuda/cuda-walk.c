@@ -264,12 +264,12 @@ queue_inputs (CudaWalk             *self,
   const gsize per_group = 2 * self->micro_batch, used = ports->guided ? per_group : self->micro_batch;
 
   if (ports->y != DIMR_NODE_NONE &&
-      !cuda_device_check (self->device, cudaMemcpyAsync (cuda_program_peek (program, ports->y, NULL), self->y + group * per_group,
+      !cuda_device_check (self->device, cudaMemcpyAsync (cuda_program_renew (program, ports->y), self->y + group * per_group,
                                                          used * sizeof *self->y, cudaMemcpyDeviceToDevice, stream), error))
     return FALSE;
   return cuda_device_check (self->device,
                             cuda_walk_prepare (stream, self->point + group * self->group_len,
-                                               cuda_program_peek (program, ports->x, NULL), (int) self->micro_batch,
+                                               cuda_program_renew (program, ports->x), (int) self->micro_batch,
                                                self->image_len, ports->guided ? 2 : 1), error);
 }
 

@@ -53,6 +53,7 @@ step () {
 }
 
 describe_machine () {
+  lscpu
   date -u
   uname -a
   cat "$pack/commit"
@@ -60,8 +61,6 @@ describe_machine () {
   "$pack/run" dimr devices
   command -v nvidia-smi > /dev/null && nvidia-smi && nvidia-smi -q -d CLOCK,POWER,ECC,TEMPERATURE
   "$python" -c 'import torch; print("torch", torch.__version__, torch.version.cuda, torch.backends.cudnn.version())'
-  lscpu
-  true
 }
 
 # Each program of the suite "gpu", under the command given before it if there is one; not ok where one of them is.

@@ -61,7 +61,7 @@ for root in (spec.submodule_search_locations if spec else []):
     print(*glob.glob(root + "/*/lib"), sep="\n")
 PYTHON
 )
-LD_LIBRARY_PATH=$here/lib:$(echo "$nvidia" | tr '\n' ':')${LD_LIBRARY_PATH:-}
+LD_LIBRARY_PATH=$here/lib:$(echo "$nvidia" | tr '\n' ':')${LD_LIBRARY_PATH:-}:/usr/local/cuda/lib64
 DIMR_DATA_DIR=${DIMR_DATA_DIR:-$here/data}
 export LD_LIBRARY_PATH DIMR_DATA_DIR
 if [ -e "$here/lib/libdimr-cuda.so" ] && [ -z "${DIMR_CUDA_MODULE:-}" ]; then

@@ -21,6 +21,11 @@ def percent(value):
     return '' if value is None else f'{100 * value:.0f} %'
 
 
+def shorten(model):
+    """A folder's name, or a variant's, which has a slash in it too."""
+    return model if model.startswith(('DiMR-', 'DiT-', 'U-ViT-')) else Path(model).name
+
+
 def bench_tables(folder):
     for name, run in load(folder, 'bench-*.json'):
         if run is None:
@@ -52,7 +57,7 @@ def side_tables(folder):
             print(f'\n{name}: not readable\n')
             continue
         machine = run['machine']
-        print(f'\n## Against PyTorch {machine["torch"]}: {run["model"]}, {machine.get("gpu", machine["cpu"])}\n')
+        print(f'\n## Against PyTorch {machine["torch"]}: {shorten(run["model"])}, {machine.get("gpu", machine["cpu"])}\n')
         print(f'{run["date"]}; medians of the rounds (p10 to p90); ratio = PyTorch / ours of the same precision, above 1: ours is faster.\n')
         print('| batch | side | ms | ratio | relative L2 from float32 | ready in, s | peak, MiB |')
         print('|---|---|---|---|---|---|---|')
@@ -64,7 +69,8 @@ def side_tables(folder):
                 ms, ratio = entry['ms'], batch.get('ratios', {}).get(side)
                 print(f'| {batch["batch"]} | {side} | {ms["median"]:.3f} ({ms["p10"]:.3f} to {ms["p90"]:.3f}) | '
                       + (f'{ratio["median"]:.2f} ({ratio["p10"]:.2f} to {ratio["p90"]:.2f})' if ratio else '')
-                      + f' | {entry["relative_l2"]:.1g} | {entry["prepare_seconds"]:.1f} | {entry.get("peak_bytes", 0) / 2**20:.0f} |')
+                      + f' | {entry["relative_l2"]:.1g} | {entry["prepare_seconds"]:.1f} | '
+                      + (f'{entry["peak_bytes"] / 2**20:.0f}' if 'peak_bytes' in entry else '') + ' |')
 
 
 def main():

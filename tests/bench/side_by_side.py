@@ -284,7 +284,8 @@ def main():
             make_model(args.variant, model, device=args.device)
         result = {'date': datetime.datetime.now(datetime.timezone.utc).isoformat(timespec='seconds'),
                   'machine': describe_machine(args.device), 'device': args.device, 'threads': args.threads,
-                  'model': args.variant or args.model, 'command': sys.argv, 'bounds_relative_l2': BOUNDS, 'batches': []}
+                  'model': args.variant or args.model,
+                  'command': [Path(word).name if word.startswith('/') else word for word in sys.argv], 'bounds_relative_l2': BOUNDS, 'batches': []}
         print(json.dumps(result['machine']))
         sides = start_sides(args, model)
         result['sides'] = {side.name: side.description for side in sides}

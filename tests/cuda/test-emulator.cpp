@@ -32,12 +32,14 @@ struct Memory
   T &operator[] (size_t i) { return data[i]; }
 };
 
-/* Runs @check with every order of threads. */
+constexpr int n_orders = emulator::first_seed + 6;
+
+/* Runs @check with threads in both directions and in random orders. */
 template <class Check>
 static void
 in_every_order (Check check)
 {
-  for (unsigned order = emulator::ascending; order < emulator::first_seed + 6; order++)
+  for (unsigned order = 0; order < n_orders; order++)
     {
       emulator::set_order (order);
       check ();
@@ -182,8 +184,6 @@ launch_shift_in_place (float *x, float *out)
 static void
 test_races ()
 {
-  const int n_orders = emulator::first_seed + 6;
-
   g_assert_cmpint (count_right_orders (96, -1, launch_shift<true>), ==, n_orders);
   g_assert_cmpint (count_right_orders (96, -1, launch_shift<false>), ==, 0);
   g_assert_cmpint (count_right_orders (64, 1, launch_shift_in_place<true>), ==, n_orders);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "golden-engine.h"
 
+#include "tests/tested-device.h"
+
 #include <math.h>
 
 static void
@@ -21,7 +23,7 @@ golden_engine_open (const char *folder)
 {
   g_autofree char *name = g_strconcat (folder, "/model.safetensors", NULL);
   g_autofree char *path = reference_path (name);
-  DimrEngine *engine = dimr_engine_new ("cpu", 0);
+  DimrEngine *engine = dimr_engine_new (tested_device (), 0);
   gboolean loaded = FALSE;
 
   dimr_engine_load_model_async (engine, path, NULL, on_loaded, &loaded);

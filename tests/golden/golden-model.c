@@ -2,6 +2,7 @@
 #include "golden-model.h"
 
 #include "core/model/dimr-architecture.h"
+#include "tests/tested-device.h"
 
 #include <math.h>
 #include <string.h>
@@ -19,7 +20,6 @@ golden_model_open (GoldenModel *self,
                    const char  *folder,
                    const char  *weights_file)
 {
-  const char *device_spec = g_getenv ("DIMR_TEST_DEVICE");
   g_autofree char *config_name = g_strconcat (folder, "/config.json", NULL);
   g_autofree char *weights_name = g_strconcat (folder, "/", weights_file, NULL);
   g_autofree char *config_path = reference_path (config_name), *weights_path = reference_path (weights_name);
@@ -30,7 +30,7 @@ golden_model_open (GoldenModel *self,
   self->weights = dimr_weights_open (weights_path, NULL, &error);
   g_assert_no_error (error);
   g_assert_true (dimr_network_check (self->config, self->weights, NULL, &error));
-  self->device = dimr_device_open (device_spec != NULL ? device_spec : "cpu", 0, &error);
+  self->device = dimr_device_open (tested_device (), 0, &error);
   g_assert_no_error (error);
 }
 

@@ -21,7 +21,7 @@ check () {
 echo "1..8"
 check core-and-kernels-know-no-window "core kernels" '#include *<(gtk|gdk|gsk|adwaita)' '^$'
 check core-includes-core-only "core" '#include "' '#include "(core/|config\.h|dimr-classes-resource\.h)'
-check kernels-include-core-only "kernels" '#include "' '#include "((core|kernels)/|config\.h)'
+check kernels-include-core-only "kernels" '#include "' '#include "((core|kernels)/|config\.h|emulator\.h)'
 check core-knows-no-gpu "core" '#include *<(cuda|cublas|cudnn)|ifdef.*CUDA' '^$'
 check cuda-stays-in-its-folder "kernels/cpu" 'cuda|cublas' '^$'
 check window-and-command-line-include-one-core-header "ui app" '#include "core/' '#include "core/dimr\.h"'

@@ -1,4 +1,4 @@
-/* op-case.h — a small graph with random leaves, computed by the CPU backend and by op-reference
+/* op-case.h — a small graph with random leaves, computed by a device (op-device.h) and by op-reference
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -27,10 +27,9 @@ DimrNodeId   op_case_indices  (OpCase        *self,
                                gint64         n,
                                guint          limit);
 
-/* Computes @output with each instruction set that this processor has, with one and three threads
- * and in both precisions, and checks that
- * - it is what op-reference says, up to ‖error‖² ≤ @bound · ‖reference‖² (in bfloat16 OP_BF16, unless exact),
- * - one and three threads, and a second run, give the same bytes,
+/* Computes @output on every kind and variant of the device in both precisions, and checks that
+ * - it is what op-reference says, up to ‖error‖² ≤ @bound · ‖reference‖² (in bfloat16 the device's bound, unless exact),
+ * - all variants, and a second run, give the same bytes,
  * - the inputs and every byte of the arena that belongs to nothing are left alone,
  * - nothing is read before it is written (the arena begins as NaN). */
 void         op_case_check    (OpCase        *self,
@@ -39,7 +38,7 @@ void         op_case_check    (OpCase        *self,
 
 /* Differentiates Σ y · r for a random r and checks the gradients of @wanted:
  * - their graph, computed in double by op-reference, against central differences of Σ y · r in double,
- * - what the CPU backend makes of it, as op_case_check() does. */
+ * - what the device makes of it, as op_case_check() does. */
 void         op_case_check_gradients (OpCase           *self,
                                       DimrNodeId        y,
                                       const DimrNodeId *wanted,
@@ -48,15 +47,18 @@ void         op_case_check_gradients (OpCase           *self,
 #define op_case_check_gradients_of(self, y, bound, ...)                                      \
   op_case_check_gradients ((self), (y), (const DimrNodeId[]){ __VA_ARGS__ },                 \
                            sizeof ((const DimrNodeId[]){ __VA_ARGS__ }) / sizeof (DimrNodeId), (bound))
+/* @n blocks follow each other in this case, and their roundings to bfloat16 add up. */
+void         op_case_set_depth(OpCase        *self,
+                               guint          n);
+/* OP_F32 for a sum of @n products, or more where the device sums in one row. */
+double       op_case_sum_bound(gint64         n);
+/* FALSE, and the TAP line that says so, where this computer has no such device. */
+gboolean     op_case_can_run  (void);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (OpCase, op_case_free)
 
 /* The usual bounds: sums of floats, and functions of them. */
 #define OP_EXACT 0.
 #define OP_F32 1e-12
-/* A number close to the middle of two bfloat16 may be rounded to the other one than in double,
- * where it comes out of an earlier op: one in 40,000 is then off by 1/256. Not rounding at all
- * would be 2e-6. */
-#define OP_BF16 2e-7
 
 G_END_DECLS

@@ -379,8 +379,66 @@ modulate (const Op *op)
 
   for (gint64 r = 0; r < n_rows (op); r++)
     for (gint64 c = 0; c < d; c++)
-      op->y[r * d + c] = op->in[0][r * d + c] * (1 + op->in[2][time_row (op, 2, r) * d + c]) +
+      op->y[r * d + c] = op->in[0][r * d + c] * (1 + (op->in[2] != NULL ? op->in[2][time_row (op, 2, r) * d + c] : 0)) +
                          op->in[1][time_row (op, 1, r) * d + c];
+}
+
+static void
+ada_rms_norm (const Op *op)
+{
+  const gint64 d = last_dim (&op->node->shape), m = dims (op, 1)[1], each = n_rows (op) / op->node->shape.dims[0];
+
+  for (gint64 r = 0; r < n_rows (op); r++)
+    {
+      double mean = 0;
+
+      for (gint64 c = 0; c < d; c++)
+        mean += op->in[0][r * d + c] * op->in[0][r * d + c] / (double) d;
+      for (gint64 c = 0; c < d; c++)
+        op->y[r * d + c] = (1 + op->in[1][(r / each * m + r % each % m) * d + c]) * op->in[0][r * d + c] /
+                           sqrt (mean + op->node->attrs.eps);
+    }
+}
+
+/* The middles of @n cells between −@end and @end. */
+static double
+cell (gint64 i,
+      gint64 n,
+      double end)
+{
+  return -end + (2 * (double) i + 1) * end / (double) n;
+}
+
+static void
+axial_rope (const Op *op)
+{
+  const DimrAttrs *attrs = &op->node->attrs;
+  const gint64 *y = op->node->shape.dims, heads = attrs->n_heads, hd = y[2] / 3 / heads, f = dims (op, 1)[1];
+  const gint64 width = attrs->width, height = (y[1] - attrs->start) / width;
+  const double ratio = (double) height / (double) width;
+
+  for (gint64 b = 0; b < y[0]; b++)
+    for (gint64 n = 0; n < y[1]; n++)
+      for (gint64 part = 0; part < 3 * heads; part++)
+        {
+          const gint64 at = (b * y[1] + n) * y[2] + part * hd, token = n - attrs->start, h = part % heads;
+          double mean = 0, scale = exp (.5 * MIN (op->in[3][h], log (100)) - .25 * log ((double) hd));
+
+          for (gint64 c = 0; c < hd; c++)
+            mean += op->in[0][at + c] * op->in[0][at + c] / (double) hd;
+          scale = part < 2 * heads ? scale / sqrt (mean + attrs->eps) : 1;
+          for (gint64 c = 0; c < hd; c++)
+            op->y[at + c] = op->in[0][at + c] * scale;
+          for (gint64 k = 0; part < 2 * heads && token >= 0 && k < 2 * f; k++)
+            {
+              const double place = k < f ? cell (token / width, height, MIN (1, ratio)) : cell (token % width, width, MIN (1, 1 / ratio));
+              const double angle = place * exp (op->in[k < f ? 1 : 2][h * f + k % f]);
+              const double u = op->y[at + 2 * k], v = op->y[at + 2 * k + 1];
+
+              op->y[at + 2 * k] = u * cos (angle) - v * sin (angle);
+              op->y[at + 2 * k + 1] = v * cos (angle) + u * sin (angle);
+            }
+        }
 }
 
 static void
@@ -575,6 +633,8 @@ static void (* const run[DIMR_OP_FIRST_GRADIENT]) (const Op *op) = {
   [DIMR_OP_GELU_TANH] = unary,
   [DIMR_OP_MODULATE] = modulate,
   [DIMR_OP_GATED_ADD] = gated_add,
+  [DIMR_OP_ADA_RMS_NORM] = ada_rms_norm,
+  [DIMR_OP_AXIAL_ROPE] = axial_rope,
   [DIMR_OP_IMAGE_TO_MAP] = image_to_map,
   [DIMR_OP_UPSAMPLE_NEAREST] = upsample_nearest,
   [DIMR_OP_GROUP_STATS] = group_stats,

@@ -57,6 +57,53 @@ test_modulate (void)
 }
 
 static void
+test_modulate_without_scale (void)
+{
+  g_autoptr (OpCase) c = op_case_new ();
+  DimrNodeId x = op_case_input (c, DIMR_SHAPE (3, 4, 5, 33), 0, 1), shift = op_case_input (c, DIMR_SHAPE (3, 33), 0, 1);
+
+  op_case_check (c, ADD_OP (c, DIMR_OP_MODULATE, NO_ATTRS, x, shift, DIMR_NODE_NONE), OP_F32);
+}
+
+/* One scale an image, as a class token gives it, and one a column, as a row of a map does. */
+static void
+test_ada_rms_norm (void)
+{
+  static const gint64 ms[] = { 1, 5, 7 };
+
+  for (guint i = 0; i < G_N_ELEMENTS (widths); i++)
+    for (guint k = 0; k < G_N_ELEMENTS (ms); k++)
+      {
+        g_autoptr (OpCase) c = op_case_new ();
+        DimrNodeId x = op_case_input (c, DIMR_SHAPE (3, 5, 7, widths[i]), 0, 2);
+        DimrNodeId scale = op_case_input (c, DIMR_SHAPE (3, ms[k], widths[i]), 0, 1);
+        DimrNodeId sum = ADD_OP (c, DIMR_OP_ADD, NO_ATTRS, x, x);
+
+        op_case_check (c, ADD_OP (c, DIMR_OP_ADA_RMS_NORM, ATTRS (.eps = 1e-6), sum, scale), OP_F32);
+      }
+}
+
+static void
+test_axial_rope (void)
+{
+  /* heads, their width, frequencies, rows, columns, tokens that are not turned */
+  static const gint64 cases[][6] = { { 1, 4, 1, 3, 3, 0 }, { 2, 15, 3, 4, 7, 0 }, { 3, 16, 4, 6, 2, 1 }, { 2, 9, 1, 1, 5, 2 } };
+
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++)
+    {
+      g_autoptr (OpCase) c = op_case_new ();
+      const gint64 heads = cases[i][0], f = cases[i][2], tokens = cases[i][5] + cases[i][3] * cases[i][4];
+      DimrNodeId qkv = op_case_input (c, DIMR_SHAPE (2, tokens, 3 * heads * cases[i][1]), 0, 1);
+      DimrNodeId h = op_case_param (c, DIMR_SHAPE (heads, f), 1, .5), w = op_case_param (c, DIMR_SHAPE (heads, f), 1, .5);
+      DimrNodeId scale = op_case_param (c, DIMR_SHAPE (heads), 4.6, 1);
+      DimrNodeId twice = ADD_OP (c, DIMR_OP_ADD, NO_ATTRS, qkv, qkv);
+      const DimrAttrs attrs = ATTRS (.n_heads = (guint) heads, .width = (guint) cases[i][4], .start = (guint) cases[i][5], .eps = 1e-6);
+
+      op_case_check (c, ADD_OP (c, DIMR_OP_AXIAL_ROPE, attrs, twice, h, w, scale), OP_F32);
+    }
+}
+
+static void
 test_gated_add (void)
 {
   for (guint i = 0; i < G_N_ELEMENTS (widths); i++)
@@ -154,9 +201,14 @@ main (int   argc,
       char *argv[])
 {
   g_test_init (&argc, &argv, NULL);
+  if (!op_case_can_run ())
+    return 0;
   g_test_add_func ("/ops/unary/writes-over-its-input", test_unary);
   g_test_add_func ("/ops/unary/saturates-far-out", test_unary_far_out);
   g_test_add_func ("/ops/modulate/takes-one-time-or-one-an-image", test_modulate);
+  g_test_add_func ("/ops/modulate/takes-no-scale", test_modulate_without_scale);
+  g_test_add_func ("/ops/ada-rms-norm/takes-one-scale-or-one-a-column", test_ada_rms_norm);
+  g_test_add_func ("/ops/axial-rope/turns-pairs-of-channels", test_axial_rope);
   g_test_add_func ("/ops/gated-add/writes-over-an-input", test_gated_add);
   g_test_add_func ("/ops/layer-norm/takes-no-weight-and-bias", test_layer_norm_alone);
   g_test_add_func ("/ops/layer-norm/refuses-one-without-the-other", test_layer_norm_needs_both);

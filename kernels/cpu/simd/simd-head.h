@@ -49,12 +49,11 @@ pack_values (const float *x, gsize n, gsize hd, gsize stride, float *out)
     }
 }
 
-/* scores[i] → exp ((scores[i] − max) / √HD); returns the sum. The columns past the last token are
- * left out of both. */
+/* The largest of the first @n scores. */
 CPU_INLINE float
-soften (float *scores, gsize n, float scale)
+largest_of (const float *scores, gsize n)
 {
-  vec top = vec_splat (-FLT_MAX), sum = vec_splat (0.f);
+  vec top = vec_splat (-FLT_MAX);
   const gsize whole = n / CPU_LANES * CPU_LANES;
   float largest, rest[CPU_LANES];
 
@@ -66,6 +65,16 @@ soften (float *scores, gsize n, float scale)
     largest = MAX (largest, rest[i]);
   for (gsize j = whole; j < n; j++)
     largest = MAX (largest, scores[j]);
+  return largest;
+}
+
+/* scores[i] → exp ((scores[i] − largest) / √HD); returns the sum. The columns past the last token are
+ * left out of it. */
+CPU_INLINE float
+soften_below (float *scores, gsize n, float scale, float largest)
+{
+  vec sum = vec_splat (0.f);
+  const gsize whole = n / CPU_LANES * CPU_LANES;
 
   for (gsize j = 0; j < whole; j += CPU_LANES)
     {
@@ -84,4 +93,11 @@ soften (float *scores, gsize n, float scale)
       sum += e;
     }
   return vec_sum (sum);
+}
+
+/* The same with their own largest one. */
+CPU_INLINE float
+soften (float *scores, gsize n, float scale)
+{
+  return soften_below (scores, n, scale, largest_of (scores, n));
 }

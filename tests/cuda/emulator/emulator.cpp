@@ -84,15 +84,6 @@ static size_t static_shared;
 static unsigned order = ascending;
 static uint32_t random_state;
 
-void
-set_order (unsigned new_order)
-{
-  const std::lock_guard<std::mutex> lock (running);
-
-  order = new_order;
-  random_state = new_order;
-}
-
 unsigned long
 count_switches ()
 {
@@ -469,6 +460,8 @@ run_grid (const Launch &launch, void (*body) (void *data), void *data)
 
   if (grid_fiber == nullptr)
     grid_fiber = fiber_for_thread ();
+  if (order != fake_cuda_config ()->order)
+    order = random_state = fake_cuda_config ()->order;
   launched = &launch;
   run_body = body;
   body_data = data;

@@ -2,7 +2,7 @@
  *
  * A kernel source that includes this header instead of the toolkit's compiles with any C++17
  * compiler. Blocks run one after the other; the threads of a block are fibers that run until they
- * must wait for others, in an order that a test can choose. What the emulator knows better than a
+ * must wait for others, in the order of fake_cuda_config (). What the emulator knows better than a
  * GPU: shared memory begins as NaN in every block, indices beyond it are seen, barriers that not
  * all threads reach or reach at different places end the process with a report, and with
  * AddressSanitizer every access to global memory is checked.
@@ -67,17 +67,15 @@ struct Site
 
 #define EMULATOR_SITE ::emulator::Site site = { __builtin_FILE (), __builtin_LINE () }
 
-/* ---- order of threads and blocks ---- */
-
+/* Orders of threads and blocks, as FakeCudaConfig numbers them; all from first_seed on are random. */
 enum : unsigned
 {
   ascending,
   descending,
-  first_seed,   /* this and all above: a random order each */
+  first_seed,
 };
 
-/* A kernel whose results depend on it has a race. */
-void set_order (unsigned order);
+inline void set_order (unsigned order) { fake_cuda_config ()->order = order; }
 /* Switches between fibers so far. */
 unsigned long count_switches ();
 

@@ -86,7 +86,7 @@ check_one (gpointer key,
 void
 fake_cuda_check_guards (void)
 {
-  g_autoptr (FakeLock) lock G_GNUC_UNUSED = fake_lock ();
+  FAKE_LOCK ();
 
   if (allocations != NULL)
     g_tree_foreach (allocations, check_one, NULL);
@@ -199,7 +199,7 @@ int
 fake_cuda_is_device (const void *memory,
                      size_t      size)
 {
-  g_autoptr (FakeLock) lock G_GNUC_UNUSED = fake_lock ();
+  FAKE_LOCK ();
   const Allocation *self = find (memory);
 
   return self != NULL && size <= room (self, memory);
@@ -231,7 +231,7 @@ cudaError_t
 cudaMalloc (void  **memory,
             size_t  size)
 {
-  g_autoptr (FakeLock) lock G_GNUC_UNUSED = fake_lock ();
+  FAKE_LOCK ();
   cudaError_t error = enter_allocation ("cudaMalloc");
 
   return error == cudaSuccess ? allocate (memory, size, TRUE) : error;
@@ -242,7 +242,7 @@ cudaMallocAsync (void         **memory,
                  size_t         size,
                  cudaStream_t   stream)
 {
-  g_autoptr (FakeLock) lock G_GNUC_UNUSED = fake_lock ();
+  FAKE_LOCK ();
   cudaError_t error = enter_allocation ("cudaMallocAsync");
 
   return error == cudaSuccess ? allocate (memory, size, TRUE) : error;
@@ -252,7 +252,7 @@ cudaError_t
 cudaMallocHost (void   **memory,
                 size_t   size)
 {
-  g_autoptr (FakeLock) lock G_GNUC_UNUSED = fake_lock ();
+  FAKE_LOCK ();
   cudaError_t error = enter_allocation ("cudaMallocHost");
 
   return error == cudaSuccess ? allocate (memory, size, FALSE) : error;
@@ -263,7 +263,7 @@ cudaHostAlloc (void         **memory,
                size_t         size,
                unsigned int   flags)
 {
-  g_autoptr (FakeLock) lock G_GNUC_UNUSED = fake_lock ();
+  FAKE_LOCK ();
   cudaError_t error = enter_allocation ("cudaHostAlloc");
 
   return error == cudaSuccess ? allocate (memory, size, FALSE) : error;
@@ -275,7 +275,7 @@ enter_and_release (const char *name,
                    void       *memory,
                    gboolean    device)
 {
-  g_autoptr (FakeLock) lock G_GNUC_UNUSED = fake_lock ();
+  FAKE_LOCK ();
   cudaError_t error = enter_allocation (name), result;
 
   fake_streams_drain ();

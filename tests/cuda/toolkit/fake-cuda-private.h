@@ -22,19 +22,22 @@ typedef struct
 typedef struct _FakeStream FakeStream;
 typedef struct _FakeEvent FakeEvent;
 
-/* All below is called with the lock held; enter takes it, leave gives it back. */
-#define FAKE_ENTER(name)                                 \
-  g_autoptr (FakeLock) lock G_GNUC_UNUSED = fake_lock ();\
-  {                                                      \
-    cudaError_t entered = fake_cuda_enter (name);        \
-    if (entered != cudaSuccess)                          \
-      return entered;                                    \
+extern GRecMutex fake_mutex;
+
+/* Locks until the end of the scope. */
+#define FAKE_LOCK() \
+  g_autoptr (GRecMutexLocker) locker G_GNUC_UNUSED = g_rec_mutex_locker_new (&fake_mutex)
+
+/* Begins a call, as its first statement: locks, counts, and returns what was to fail. */
+#define FAKE_ENTER(name)                            \
+  FAKE_LOCK ();                                     \
+  {                                                 \
+    const cudaError_t entered = fake_cuda_enter (name); \
+    if (entered != cudaSuccess)                     \
+      return entered;                               \
   }
 
-typedef GRecMutex FakeLock;
-FakeLock   *fake_lock               (void);
-void        fake_unlock             (FakeLock     *lock);
-G_DEFINE_AUTOPTR_CLEANUP_FUNC (FakeLock, fake_unlock)
+/* All below is called with the lock held. */
 
 /* Takes over @op's data in every case. */
 cudaError_t fake_stream_queue       (cudaStream_t  stream,

@@ -170,7 +170,7 @@ fake_cuda_enqueue (cudaStream_t   stream,
                    void          *data,
                    void         (*free_data) (void *data))
 {
-  g_autoptr (FakeLock) lock G_GNUC_UNUSED = fake_lock ();
+  FAKE_LOCK ();
 
   return fake_stream_queue (stream, (FakeOp) { run, data, free_data, TRUE });
 }
@@ -237,7 +237,7 @@ cudaStreamCreateWithPriority (cudaStream_t *stream,
 cudaError_t
 cudaStreamDestroy (cudaStream_t stream)
 {
-  g_autoptr (FakeLock) lock G_GNUC_UNUSED = fake_lock ();
+  FAKE_LOCK ();
   cudaError_t error = fake_cuda_enter ("cudaStreamDestroy");
 
   if (resolve (stream) != stream || stream == NULL)
@@ -270,7 +270,7 @@ enter_wait (const char   *name,
 cudaError_t
 cudaStreamSynchronize (cudaStream_t stream)
 {
-  g_autoptr (FakeLock) lock G_GNUC_UNUSED = fake_lock ();
+  FAKE_LOCK ();
   cudaError_t error = enter_wait ("cudaStreamSynchronize", stream);
 
   if (error == cudaSuccess)
@@ -281,7 +281,7 @@ cudaStreamSynchronize (cudaStream_t stream)
 cudaError_t
 cudaStreamQuery (cudaStream_t stream)
 {
-  g_autoptr (FakeLock) lock G_GNUC_UNUSED = fake_lock ();
+  FAKE_LOCK ();
   cudaError_t error = enter_wait ("cudaStreamQuery", stream);
 
   if (error == cudaSuccess && !g_queue_is_empty (&resolve (stream)->waiting))
@@ -336,7 +336,7 @@ cudaEventCreate (cudaEvent_t *event)
 cudaError_t
 cudaEventDestroy (cudaEvent_t event)
 {
-  g_autoptr (FakeLock) lock G_GNUC_UNUSED = fake_lock ();
+  FAKE_LOCK ();
   cudaError_t error = fake_cuda_enter ("cudaEventDestroy");
 
   if (fake_cuda_remove_object (event, "event"))
@@ -441,7 +441,7 @@ enter_event (const char  *name,
 cudaError_t
 cudaEventSynchronize (cudaEvent_t event)
 {
-  g_autoptr (FakeLock) lock G_GNUC_UNUSED = fake_lock ();
+  FAKE_LOCK ();
   cudaError_t error = enter_event ("cudaEventSynchronize", event);
 
   if (error == cudaSuccess && event->stream != NULL)
@@ -452,7 +452,7 @@ cudaEventSynchronize (cudaEvent_t event)
 cudaError_t
 cudaEventQuery (cudaEvent_t event)
 {
-  g_autoptr (FakeLock) lock G_GNUC_UNUSED = fake_lock ();
+  FAKE_LOCK ();
   cudaError_t error = enter_event ("cudaEventQuery", event);
 
   if (error == cudaSuccess && event->stream != NULL && event->stream->n_ran < event->position)
@@ -549,7 +549,7 @@ cudaError_t
 cudaStreamEndCapture (cudaStream_t  stream,
                       cudaGraph_t  *graph)
 {
-  g_autoptr (FakeLock) lock G_GNUC_UNUSED = fake_lock ();
+  FAKE_LOCK ();
   struct CUstream_st *self = resolve (stream);
   cudaError_t error = fake_cuda_enter ("cudaStreamEndCapture");
   gboolean unjoined;
@@ -655,7 +655,7 @@ cudaGraphLaunch (cudaGraphExec_t exec,
 cudaError_t
 cudaGraphExecDestroy (cudaGraphExec_t exec)
 {
-  g_autoptr (FakeLock) lock G_GNUC_UNUSED = fake_lock ();
+  FAKE_LOCK ();
   cudaError_t error = fake_cuda_enter ("cudaGraphExecDestroy");
 
   if (!fake_cuda_remove_object (exec, "executable graph"))
@@ -668,7 +668,7 @@ cudaGraphExecDestroy (cudaGraphExec_t exec)
 cudaError_t
 cudaGraphDestroy (cudaGraph_t graph)
 {
-  g_autoptr (FakeLock) lock G_GNUC_UNUSED = fake_lock ();
+  FAKE_LOCK ();
   cudaError_t error = fake_cuda_enter ("cudaGraphDestroy");
 
   if (!fake_cuda_remove_object (graph, "graph"))

@@ -5,26 +5,23 @@
 #include "fake-cuda-private.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static FakeCudaConfig config;
-static GRecMutex mutex;
+GRecMutex fake_mutex;
+
 static GHashTable *objects;      /* address → kind */
 static unsigned long n_calls, fail_call, n_launches;
 static cudaError_t fail_error, lost_error, last_error;
 static const char *failed_call;
 
-FakeLock *
-fake_lock (void)
+static int
+number_of_environment (const char *name)
 {
-  g_rec_mutex_lock (&mutex);
-  return &mutex;
-}
+  const char *text = g_getenv (name);
 
-void
-fake_unlock (FakeLock *lock)
-{
-  g_rec_mutex_unlock (lock);
+  return text != NULL ? atoi (text) : 0;
 }
 
 static const FakeCudaConfig *
@@ -39,6 +36,8 @@ get_config (void)
       .memory = (gsize) 16 << 30,
       .others = (gsize) 1 << 30,
       .name = "Emulated GPU",
+      .deferred = number_of_environment ("FAKE_CUDA_DEFERRED"),
+      .order = (unsigned) number_of_environment ("FAKE_CUDA_ORDER"),
     };
   return &config;
 }
@@ -53,7 +52,7 @@ fake_cuda_config (void)
 void
 fake_cuda_reset (void)
 {
-  g_autoptr (FakeLock) lock G_GNUC_UNUSED = fake_lock ();
+  FAKE_LOCK ();
 
   config.name = NULL;
   n_calls = fail_call = n_launches = 0;
@@ -97,7 +96,7 @@ void
 fake_cuda_fail_at (unsigned long call_number,
                    cudaError_t   error)
 {
-  g_autoptr (FakeLock) lock G_GNUC_UNUSED = fake_lock ();
+  FAKE_LOCK ();
 
   n_calls = 0;
   fail_call = call_number;
@@ -120,7 +119,7 @@ fake_cuda_failed_call (void)
 cudaError_t
 fake_cuda_error (cudaError_t error)
 {
-  g_autoptr (FakeLock) lock G_GNUC_UNUSED = fake_lock ();
+  FAKE_LOCK ();
 
   if (error != cudaSuccess)
     last_error = error;
@@ -132,7 +131,7 @@ fake_cuda_error (cudaError_t error)
 cudaError_t
 fake_cuda_enter (const char *name)
 {
-  g_autoptr (FakeLock) lock G_GNUC_UNUSED = fake_lock ();
+  FAKE_LOCK ();
 
   if (++n_calls == fail_call)
     {
@@ -141,7 +140,8 @@ fake_cuda_enter (const char *name)
     }
   if (lost_error != cudaSuccess)
     return fake_cuda_error (lost_error);
-  if (get_config ()->driver_version == 0)
+  /* A driver of the runtime's major version or a newer one; an older one at least says what it is. */
+  if (get_config ()->driver_version / 1000 < CUDART_VERSION / 1000 && strstr (name, "GetVersion") == NULL)
     return fake_cuda_error (cudaErrorInsufficientDriver);
   return cudaSuccess;
 }
@@ -149,7 +149,7 @@ fake_cuda_enter (const char *name)
 cudaError_t
 cudaGetLastError (void)
 {
-  g_autoptr (FakeLock) lock G_GNUC_UNUSED = fake_lock ();
+  FAKE_LOCK ();
   cudaError_t error = fake_cuda_enter ("cudaGetLastError");
 
   if (error == cudaSuccess)
@@ -161,7 +161,7 @@ cudaGetLastError (void)
 cudaError_t
 cudaPeekAtLastError (void)
 {
-  g_autoptr (FakeLock) lock G_GNUC_UNUSED = fake_lock ();
+  FAKE_LOCK ();
   cudaError_t error = fake_cuda_enter ("cudaPeekAtLastError");
 
   return error == cudaSuccess ? last_error : error;
@@ -170,17 +170,29 @@ cudaPeekAtLastError (void)
 static const struct { cudaError_t error; const char *name; } error_names[] = {
 #define NAME(error) { error, #error }
   NAME (cudaSuccess), NAME (cudaErrorInvalidValue), NAME (cudaErrorMemoryAllocation),
-  NAME (cudaErrorInitializationError), NAME (cudaErrorInvalidConfiguration), NAME (cudaErrorInsufficientDriver),
-  NAME (cudaErrorDevicesUnavailable), NAME (cudaErrorNoDevice), NAME (cudaErrorInvalidDevice),
-  NAME (cudaErrorNoKernelImageForDevice), NAME (cudaErrorECCUncorrectable), NAME (cudaErrorNvlinkUncorrectable),
-  NAME (cudaErrorContained), NAME (cudaErrorInvalidResourceHandle), NAME (cudaErrorNotReady),
-  NAME (cudaErrorIllegalAddress), NAME (cudaErrorLaunchOutOfResources), NAME (cudaErrorLaunchTimeout),
-  NAME (cudaErrorAssert), NAME (cudaErrorHardwareStackError), NAME (cudaErrorIllegalInstruction),
-  NAME (cudaErrorMisalignedAddress), NAME (cudaErrorInvalidAddressSpace), NAME (cudaErrorInvalidPc),
-  NAME (cudaErrorLaunchFailure), NAME (cudaErrorTensorMemoryLeak), NAME (cudaErrorSystemDriverMismatch),
-  NAME (cudaErrorMpsClientTerminated), NAME (cudaErrorStreamCaptureUnsupported),
-  NAME (cudaErrorStreamCaptureInvalidated), NAME (cudaErrorStreamCaptureUnjoined), NAME (cudaErrorExternalDevice),
-  NAME (cudaErrorUnknown),
+  NAME (cudaErrorInitializationError), NAME (cudaErrorCudartUnloading), NAME (cudaErrorInvalidConfiguration),
+  NAME (cudaErrorInvalidHostPointer), NAME (cudaErrorInvalidDevicePointer), NAME (cudaErrorInvalidMemcpyDirection),
+  NAME (cudaErrorStubLibrary), NAME (cudaErrorInsufficientDriver), NAME (cudaErrorCallRequiresNewerDriver),
+  NAME (cudaErrorDevicesUnavailable), NAME (cudaErrorMissingConfiguration), NAME (cudaErrorInvalidDeviceFunction),
+  NAME (cudaErrorNoDevice), NAME (cudaErrorInvalidDevice), NAME (cudaErrorStartupFailure),
+  NAME (cudaErrorInvalidKernelImage), NAME (cudaErrorDeviceUninitialized), NAME (cudaErrorNoKernelImageForDevice),
+  NAME (cudaErrorECCUncorrectable), NAME (cudaErrorInvalidPtx), NAME (cudaErrorNvlinkUncorrectable),
+  NAME (cudaErrorJitCompilerNotFound), NAME (cudaErrorUnsupportedPtxVersion), NAME (cudaErrorContained),
+  NAME (cudaErrorSharedObjectSymbolNotFound), NAME (cudaErrorSharedObjectInitFailed),
+  NAME (cudaErrorOperatingSystem), NAME (cudaErrorInvalidResourceHandle), NAME (cudaErrorIllegalState),
+  NAME (cudaErrorSymbolNotFound), NAME (cudaErrorNotReady), NAME (cudaErrorIllegalAddress),
+  NAME (cudaErrorLaunchOutOfResources), NAME (cudaErrorLaunchTimeout), NAME (cudaErrorContextIsDestroyed),
+  NAME (cudaErrorAssert), NAME (cudaErrorHostMemoryAlreadyRegistered), NAME (cudaErrorHostMemoryNotRegistered),
+  NAME (cudaErrorHardwareStackError), NAME (cudaErrorIllegalInstruction), NAME (cudaErrorMisalignedAddress),
+  NAME (cudaErrorInvalidAddressSpace), NAME (cudaErrorInvalidPc), NAME (cudaErrorLaunchFailure),
+  NAME (cudaErrorTensorMemoryLeak), NAME (cudaErrorNotPermitted), NAME (cudaErrorNotSupported),
+  NAME (cudaErrorSystemNotReady), NAME (cudaErrorSystemDriverMismatch), NAME (cudaErrorCompatNotSupportedOnDevice),
+  NAME (cudaErrorMpsConnectionFailed), NAME (cudaErrorMpsClientTerminated),
+  NAME (cudaErrorStreamCaptureUnsupported), NAME (cudaErrorStreamCaptureInvalidated),
+  NAME (cudaErrorStreamCaptureMerge), NAME (cudaErrorStreamCaptureUnmatched), NAME (cudaErrorStreamCaptureUnjoined),
+  NAME (cudaErrorStreamCaptureIsolation), NAME (cudaErrorStreamCaptureImplicit), NAME (cudaErrorCapturedEvent),
+  NAME (cudaErrorStreamCaptureWrongThread), NAME (cudaErrorTimeout), NAME (cudaErrorGraphExecUpdateFailure),
+  NAME (cudaErrorExternalDevice), NAME (cudaErrorUnknown),
 #undef NAME
 };
 
@@ -205,7 +217,7 @@ void
 fake_cuda_add_object (const void *object,
                       const char *kind)
 {
-  g_autoptr (FakeLock) lock G_GNUC_UNUSED = fake_lock ();
+  FAKE_LOCK ();
 
   if (objects == NULL)
     objects = g_hash_table_new (NULL, NULL);
@@ -216,7 +228,7 @@ int
 fake_cuda_remove_object (const void *object,
                          const char *kind)
 {
-  g_autoptr (FakeLock) lock G_GNUC_UNUSED = fake_lock ();
+  FAKE_LOCK ();
 
   if (objects == NULL || g_strcmp0 (g_hash_table_lookup (objects, object), kind) != 0)
     return FALSE;
@@ -228,7 +240,7 @@ int
 fake_cuda_has_object (const void *object,
                       const char *kind)
 {
-  g_autoptr (FakeLock) lock G_GNUC_UNUSED = fake_lock ();
+  FAKE_LOCK ();
 
   return objects != NULL && g_strcmp0 (g_hash_table_lookup (objects, object), kind) == 0;
 }
@@ -447,7 +459,7 @@ static GHashTable *shared_limits;   /* kernel → bytes */
 size_t
 fake_cuda_shared_limit (const void *kernel)
 {
-  g_autoptr (FakeLock) lock G_GNUC_UNUSED = fake_lock ();
+  FAKE_LOCK ();
   const gsize allowed = shared_limits != NULL ? GPOINTER_TO_SIZE (g_hash_table_lookup (shared_limits, kernel)) : 0;
 
   return MAX (allowed, 48 * 1024);

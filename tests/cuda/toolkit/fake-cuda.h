@@ -27,11 +27,15 @@ typedef struct
   /* FALSE: work runs when it is queued. TRUE: when a stream, an event or the device is waited for,
    * which shows results that are used too early and sources that are overwritten too early. */
   int         deferred;
+  /* Threads of a block and blocks of a grid take turns in ascending (0) or descending order (1), or in
+   * a random one for every larger number. A kernel whose results depend on it has a race. */
+  unsigned    order;
 } FakeCudaConfig;
 
-/* Back to a healthy device of the above figures. All objects must have been released. */
+/* Back to a healthy device of the above figures. */
 void        fake_cuda_reset            (void);
-/* What the next calls find; takes effect at once (transfer none). */
+/* What the next calls find; takes effect at once (transfer none). FAKE_CUDA_DEFERRED=1 and
+ * FAKE_CUDA_ORDER=… in the environment are what a program begins with that cannot call this. */
 FakeCudaConfig *fake_cuda_config       (void);
 
 /* The @call_number-th call from now (the next is 1) of a runtime or cuBLASLt function returns

@@ -1,0 +1,483 @@
+/* attention.cu — softmax (q kᵀ HD^-½) v of one head after the other, in bf16 on tensor cores
+ *
+ * A warp owns 16 queries and walks over the keys 64 at a time with a running maximum and sum
+ * (Milakov and Gimelshein, arXiv:1805.02867), products and softmax in float. Heads are padded with
+ * zeros to a multiple of 16 channels on their way into shared memory, whose rows have 16 bytes more
+ * than that: eight rows of a tile then lie in 32 different banks.
+ *
+ * Short sequences (DiMR's 257 tokens): all keys and values of a head lie in shared memory at once
+ * and the warps take query tiles without ever waiting for each other. Long ones: chunks of 64 keys,
+ * the next on its way while one is used.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "kernels/cuda/kernels/attention.cuh"
+#include "kernels/cuda/kernels/kernel-tensor.cuh"
+
+#define QUERIES 16     /* of a warp */
+#define KEYS 64        /* of a step */
+/* DiMR's 17 tiles of queries are three rounds of six warps; two such blocks leave each thread of a
+ * processor 168 registers, which keeps a step's products and sums out of memory. */
+#define MAX_WARPS 6
+
+struct Attention
+{
+  const bf16 *qkv;
+  bf16       *out;
+  int         n_tokens;
+  int         n_heads;
+  int         head_width;
+  int         vector_bytes; /* 16, 8 or 2: what rows of a head are multiples of */
+  float       scale;        /* HD^-½ log₂ e */
+};
+
+/* What a warp knows about its queries so far; a lane holds rows lane / 4 and lane / 4 + 8. */
+template <int WIDTH>
+struct Softmax
+{
+  float out[WIDTH / 8][4];
+  float max[2];
+  float sum[2]; /* of the lane's own keys */
+};
+
+/* Elements from row to row in shared memory. */
+template <int WIDTH> constexpr int PITCH = WIDTH + 8;
+
+/* ---- moving rows of a head ---- */
+
+/* @rows rows of @head_width, of which those from @n_rows on and the channels up to WIDTH become zero. */
+template <int WIDTH, int BYTES>
+static __device__ __forceinline__ void
+fill_rows_by (bf16       *shared,
+              const bf16 *global,
+              size_t      stride,
+              int         n_rows,
+              int         rows,
+              int         head_width,
+              int         thread,
+              int         n_threads)
+{
+  constexpr int V = BYTES / 2, PER_ROW = WIDTH / V;
+
+#pragma unroll 4
+  for (int i = thread; i < rows * PER_ROW; i += n_threads)
+    {
+      const int row = i / PER_ROW, c = i % PER_ROW * V;
+      bf16 *to = shared + row * PITCH<WIDTH> + c;
+      const bf16 *from = global + static_cast<size_t> (row) * stride + c;
+      const bool there = row < n_rows && c < head_width;
+
+      if constexpr (V == 1)
+        *to = there ? *from : __float2bfloat16_rn (0.f);
+      else if (there)
+        copy_async<BYTES> (to, from);
+      else
+        {
+          const unsigned zero[BYTES / 4] = {};
+
+          store_words (to, zero);
+        }
+    }
+}
+
+template <int WIDTH>
+static __device__ __forceinline__ void
+fill_rows (const Attention &attention,
+           bf16            *shared,
+           const bf16      *global,
+           int              n_rows,
+           int              rows,
+           int              thread,
+           int              n_threads)
+{
+  const int width = attention.head_width;
+  const size_t stride = 3 * static_cast<size_t> (attention.n_heads) * static_cast<size_t> (width);
+
+  if (attention.vector_bytes == 16)
+    fill_rows_by<WIDTH, 16> (shared, global, stride, n_rows, rows, width, thread, n_threads);
+  else if (attention.vector_bytes == 8)
+    fill_rows_by<WIDTH, 8> (shared, global, stride, n_rows, rows, width, thread, n_threads);
+  else
+    fill_rows_by<WIDTH, 2> (shared, global, stride, n_rows, rows, width, thread, n_threads);
+}
+
+/* Rows of one warp from shared memory to @global. */
+template <int WIDTH, int V>
+static __device__ __forceinline__ void
+drain_rows_by (bf16       *global,
+               const bf16 *shared,
+               size_t      stride,
+               int         n_rows,
+               int         head_width,
+               int         lane)
+{
+  constexpr int PER_ROW = WIDTH / V;
+
+  for (int i = lane; i < n_rows * PER_ROW; i += 32)
+    {
+      const int row = i / PER_ROW, c = i % PER_ROW * V;
+
+      if (c < head_width)
+        copy<V> (global + static_cast<size_t> (row) * stride + c, shared + row * PITCH<WIDTH> + c);
+    }
+}
+
+/* ---- the arithmetic ---- */
+
+/* The warp's 16 queries as operands of products; @stage is the warp's own. */
+template <int WIDTH>
+static __device__ __forceinline__ void
+load_queries (const Attention &attention,
+              bf16            *stage,
+              const bf16      *q,
+              int              n_queries,
+              unsigned       (&queries)[WIDTH / 16][4])
+{
+  const int lane = static_cast<int> (threadIdx.x) % 32;
+
+  __syncwarp ();
+  fill_rows<WIDTH> (attention, stage, q, n_queries, QUERIES, lane, 32);
+  wait_for_copies ();
+  __syncwarp ();
+#pragma unroll
+  for (int i = 0; i < WIDTH / 16; i++)
+    load_tiles (queries[i], stage + lane % 16 * PITCH<WIDTH> + i * 16 + lane / 16 * 8);
+}
+
+template <int WIDTH>
+static __device__ __forceinline__ void
+begin_softmax (Softmax<WIDTH> &state)
+{
+#pragma unroll
+  for (int i = 0; i < WIDTH / 8; i++)
+    state.out[i][0] = state.out[i][1] = state.out[i][2] = state.out[i][3] = 0;
+  state.max[0] = state.max[1] = -INFINITY;
+  state.sum[0] = state.sum[1] = 0;
+}
+
+/* Up to KEYS keys, at least one; rows of @keys and @values up to the next multiple of 16 are zero. */
+template <int WIDTH>
+static __device__ __forceinline__ void
+attend (const bf16     *keys,
+        const bf16     *values,
+        int             n_keys,
+        const unsigned (&queries)[WIDTH / 16][4],
+        float           scale,
+        Softmax<WIDTH> &state)
+{
+  const int lane = static_cast<int> (threadIdx.x) % 32;
+  float score[KEYS / 8][4], factor[2];
+
+  /* q kᵀ, 16 keys at a time */
+#pragma unroll
+  for (int j = 0; j < KEYS / 16; j++)
+    {
+      float (&left)[4] = score[2 * j], (&right)[4] = score[2 * j + 1];
+      const bf16 *row = keys + (j * 16 + lane / 16 * 8 + lane % 8) * PITCH<WIDTH> + lane / 8 % 2 * 8;
+
+#pragma unroll
+      for (int e = 0; e < 4; e++)
+        left[e] = right[e] = 0;
+      if (j * 16 < n_keys)
+        {
+#pragma unroll
+          for (int i = 0; i < WIDTH / 16; i++)
+            {
+              unsigned tiles[4];
+
+              load_tiles (tiles, row + i * 16);
+              warp_mma_bf16 (left, queries[i], tiles[0], tiles[1]);
+              warp_mma_bf16 (right, queries[i], tiles[2], tiles[3]);
+            }
+        }
+      if (j * 16 + 16 > n_keys)
+        {
+#pragma unroll
+          for (int e = 0; e < 4; e++)
+            {
+              const int key = j * 16 + lane % 4 * 2 + e % 2;
+
+              if (key >= n_keys)
+                left[e] = -INFINITY;
+              if (key + 8 >= n_keys)
+                right[e] = -INFINITY;
+            }
+        }
+    }
+
+  /* The first key is always there, so every maximum is finite. */
+#pragma unroll
+  for (int half = 0; half < 2; half++)
+    {
+      float max = state.max[half], shift, sum = 0;
+
+#pragma unroll
+      for (int j = 0; j < KEYS / 8; j++)
+        max = fmaxf (max, fmaxf (score[j][2 * half], score[j][2 * half + 1]));
+      max = fmaxf (max, __shfl_xor_sync (FULL_WARP, max, 1));
+      max = fmaxf (max, __shfl_xor_sync (FULL_WARP, max, 2));
+      factor[half] = fast_exp2 ((state.max[half] - max) * scale);
+      shift = max * scale;
+#pragma unroll
+      for (int j = 0; j < KEYS / 8; j++)
+#pragma unroll
+        for (int e = 2 * half; e < 2 * half + 2; e++)
+          {
+            score[j][e] = fast_exp2 (fmaf (score[j][e], scale, -shift));
+            sum += score[j][e];
+          }
+      state.max[half] = max;
+      state.sum[half] = fmaf (state.sum[half], factor[half], sum);
+    }
+  /* After the first steps a larger maximum is rare. */
+  if (__any_sync (FULL_WARP, factor[0] != 1.f || factor[1] != 1.f))
+    {
+#pragma unroll
+      for (int i = 0; i < WIDTH / 8; i++)
+#pragma unroll
+        for (int e = 0; e < 4; e++)
+          state.out[i][e] *= factor[e / 2];
+    }
+
+  /* Accumulators of the first product are operands of the second. */
+#pragma unroll
+  for (int j = 0; j < KEYS / 16; j++)
+    if (j * 16 < n_keys)
+      {
+        const float (&left)[4] = score[2 * j], (&right)[4] = score[2 * j + 1];
+        const unsigned weights[4] = { pack_bf16 (left[0], left[1]), pack_bf16 (left[2], left[3]),
+                                      pack_bf16 (right[0], right[1]), pack_bf16 (right[2], right[3]) };
+        const bf16 *row = values + (j * 16 + lane % 16) * PITCH<WIDTH> + lane / 16 * 8;
+
+#pragma unroll
+        for (int i = 0; i < WIDTH / 16; i++)
+          {
+            unsigned tiles[4];
+
+            load_tiles_transposed (tiles, row + i * 16);
+            warp_mma_bf16 (state.out[2 * i], weights, tiles[0], tiles[1]);
+            warp_mma_bf16 (state.out[2 * i + 1], weights, tiles[2], tiles[3]);
+          }
+      }
+}
+
+/* Divides, rounds and writes; through @stage, so that whole rows go out. */
+template <int WIDTH>
+static __device__ __forceinline__ void
+finish (const Attention &attention,
+        Softmax<WIDTH>  &state,
+        bf16            *stage,
+        bf16            *out,
+        int              n_queries)
+{
+  const int lane = static_cast<int> (threadIdx.x) % 32, width = attention.head_width;
+  const size_t stride = static_cast<size_t> (attention.n_heads) * static_cast<size_t> (width);
+
+#pragma unroll
+  for (int half = 0; half < 2; half++)
+    {
+      float sum = state.sum[half], inverse;
+
+      sum += __shfl_xor_sync (FULL_WARP, sum, 1);
+      sum += __shfl_xor_sync (FULL_WARP, sum, 2);
+      inverse = 1.f / sum;
+#pragma unroll
+      for (int i = 0; i < WIDTH / 8; i++)
+        {
+          const unsigned pair[1] = { pack_bf16 (state.out[i][2 * half] * inverse, state.out[i][2 * half + 1] * inverse) };
+
+          store_words (stage + (lane / 4 + 8 * half) * PITCH<WIDTH> + i * 8 + lane % 4 * 2, pair);
+        }
+    }
+  __syncwarp ();
+  if (attention.vector_bytes == 16)
+    drain_rows_by<WIDTH, 8> (out, stage, stride, n_queries, width, lane);
+  else if (attention.vector_bytes == 8)
+    drain_rows_by<WIDTH, 4> (out, stage, stride, n_queries, width, lane);
+  else
+    drain_rows_by<WIDTH, 1> (out, stage, stride, n_queries, width, lane);
+}
+
+/* ---- kernels; grid (image · heads + head, group of query tiles) ---- */
+
+struct Head
+{
+  const bf16 *q, *k, *v; /* the first token's */
+  bf16       *out;
+  size_t      stride;    /* elements of qkv from token to token */
+};
+
+static __device__ __forceinline__ Head
+find_head (const Attention &attention)
+{
+  const int image = static_cast<int> (blockIdx.x) / attention.n_heads, head = static_cast<int> (blockIdx.x) % attention.n_heads;
+  const size_t d = static_cast<size_t> (attention.n_heads) * static_cast<size_t> (attention.head_width);
+  const size_t first = static_cast<size_t> (image) * static_cast<size_t> (attention.n_tokens);
+  const size_t column = static_cast<size_t> (head) * static_cast<size_t> (attention.head_width);
+  const bf16 *q = attention.qkv + first * 3 * d + column;
+
+  return { q, q + d, q + 2 * d, attention.out + first * d + column, 3 * d };
+}
+
+template <int WIDTH>
+static __global__ void __launch_bounds__ (32 * MAX_WARPS, WIDTH <= 80 ? 2 : 1)
+attention_kernel (const __grid_constant__ Attention attention)
+{
+  CUDA_DYNAMIC_SHARED (bf16, shared);
+  const int n = attention.n_tokens, padded = divide_up (n, 16) * 16, n_tiles = padded / QUERIES;
+  const int warp = static_cast<int> (threadIdx.x) / 32, n_warps = static_cast<int> (blockDim.x) / 32;
+  const Head head = find_head (attention);
+  bf16 *keys = shared, *values = keys + padded * PITCH<WIDTH>;
+  bf16 *stage = values + (padded + warp * QUERIES) * PITCH<WIDTH>;
+
+  kernel_begin ();
+  fill_rows<WIDTH> (attention, keys, head.k, n, padded, static_cast<int> (threadIdx.x), static_cast<int> (blockDim.x));
+  fill_rows<WIDTH> (attention, values, head.v, n, padded, static_cast<int> (threadIdx.x), static_cast<int> (blockDim.x));
+  wait_for_copies ();
+  __syncthreads ();
+
+  for (int tile = static_cast<int> (blockIdx.y) * n_warps + warp; tile < n_tiles; tile += static_cast<int> (gridDim.y) * n_warps)
+    {
+      const int n_queries = min (QUERIES, n - tile * QUERIES);
+      const size_t token = static_cast<size_t> (tile) * QUERIES;
+      unsigned queries[WIDTH / 16][4];
+      Softmax<WIDTH> state;
+
+      load_queries<WIDTH> (attention, stage, head.q + token * head.stride, n_queries, queries);
+      begin_softmax (state);
+      for (int key = 0; key < n; key += KEYS)
+        attend (keys + key * PITCH<WIDTH>, values + key * PITCH<WIDTH>, min (KEYS, n - key), queries, attention.scale, state);
+      __syncwarp ();
+      finish (attention, state, stage, head.out + token * (head.stride / 3), n_queries);
+    }
+}
+
+template <int WIDTH>
+static __global__ void __launch_bounds__ (32 * MAX_WARPS, WIDTH <= 80 ? 2 : 1)
+long_attention_kernel (const __grid_constant__ Attention attention)
+{
+  CUDA_DYNAMIC_SHARED (bf16, shared);
+  constexpr int CHUNK = KEYS * PITCH<WIDTH>;
+  const int n = attention.n_tokens, warp = static_cast<int> (threadIdx.x) / 32;
+  const int tile = static_cast<int> (blockIdx.y) * MAX_WARPS + warp, n_queries = min (QUERIES, n - tile * QUERIES);
+  const size_t token = static_cast<size_t> (tile) * QUERIES;
+  const Head head = find_head (attention);
+  bf16 *stage = shared + 4 * CHUNK + warp * QUERIES * PITCH<WIDTH>;
+  unsigned queries[WIDTH / 16][4];
+  Softmax<WIDTH> state;
+
+  kernel_begin ();
+  /* Chunk c is rows KEYS · c of the keys and of the values, in buffers c % 2. */
+  auto fetch = [&] (int key) {
+    const size_t at = static_cast<size_t> (key) * head.stride;
+    const int n_rows = min (KEYS, n - key), rows = divide_up (n_rows, 16) * 16;
+    bf16 *keys = shared + key / KEYS % 2 * (2 * CHUNK);
+
+    fill_rows<WIDTH> (attention, keys, head.k + at, n_rows, rows, static_cast<int> (threadIdx.x), 32 * MAX_WARPS);
+    fill_rows<WIDTH> (attention, keys + CHUNK, head.v + at, n_rows, rows, static_cast<int> (threadIdx.x), 32 * MAX_WARPS);
+  };
+
+  fetch (0);
+  if (n_queries > 0)
+    load_queries<WIDTH> (attention, stage, head.q + token * head.stride, n_queries, queries);
+  begin_softmax (state);
+  for (int key = 0; key < n; key += KEYS)
+    {
+      const bf16 *keys = shared + key / KEYS % 2 * (2 * CHUNK);
+
+      /* After this barrier chunk c is there, and nobody reads chunk c − 1 any more. */
+      wait_for_copies ();
+      __syncthreads ();
+      if (key + KEYS < n)
+        fetch (key + KEYS);
+      if (n_queries > 0)
+        attend (keys, keys + CHUNK, min (KEYS, n - key), queries, attention.scale, state);
+    }
+  if (n_queries > 0)
+    {
+      __syncwarp ();
+      finish (attention, state, stage, head.out + token * (head.stride / 3), n_queries);
+    }
+}
+
+/* ---- host ---- */
+
+/* Keys and values of a whole head: where two blocks of them fit in a processor's memory, of which
+ * every block takes 1 KiB more than it asks for. */
+static bool
+is_resident (size_t bytes,
+             size_t limit)
+{
+  return 2 * (bytes + 1024) <= limit + 1024;
+}
+
+template <int WIDTH>
+static cudaError_t
+launch_width (cudaStream_t     stream,
+              const Attention &attention,
+              int              batch)
+{
+  const int n_tiles = divide_up (attention.n_tokens, QUERIES), pairs = batch * attention.n_heads;
+  const size_t tile = QUERIES * PITCH<WIDTH> * sizeof (bf16);
+  size_t bytes;
+  int limit, processors, groups, rounds, warps;
+  cudaError_t error = cuda_kernels_device_attribute (&limit, cudaDevAttrMaxSharedMemoryPerBlockOptin);
+
+  if (error == cudaSuccess)
+    error = cuda_kernels_device_attribute (&processors, cudaDevAttrMultiProcessorCount);
+  if (error != cudaSuccess)
+    return error;
+
+  /* Few heads: a head's queries over several blocks of four warps or more, until all processors
+   * have one. Then as few warps as do them in the same number of rounds. */
+  groups = max (1, min (divide_up (processors, pairs), divide_up (n_tiles, 4)));
+  rounds = divide_up (n_tiles, groups * MAX_WARPS);
+  warps = divide_up (n_tiles, groups * rounds);
+  bytes = tile * static_cast<size_t> (2 * n_tiles + warps);
+  if (is_resident (bytes, static_cast<size_t> (limit)))
+    {
+      error = allow_shared (attention_kernel<WIDTH>, bytes);
+      if (error != cudaSuccess)
+        return error;
+      return CUDA_LAUNCH ((attention_kernel<WIDTH>), dim3 (static_cast<unsigned> (pairs), static_cast<unsigned> (groups)),
+                          static_cast<unsigned> (32 * warps), bytes, stream, attention);
+    }
+
+  bytes = tile * (4 * KEYS / QUERIES + MAX_WARPS);
+  error = allow_shared (long_attention_kernel<WIDTH>, bytes);
+  if (error != cudaSuccess)
+    return error;
+  return CUDA_LAUNCH ((long_attention_kernel<WIDTH>),
+                      dim3 (static_cast<unsigned> (pairs), static_cast<unsigned> (divide_up (n_tiles, MAX_WARPS))),
+                      32 * MAX_WARPS, bytes, stream, attention);
+}
+
+cudaError_t
+cuda_attention_bf16 (cudaStream_t stream,
+                     const void  *qkv,
+                     void        *out,
+                     int          batch,
+                     int          n_tokens,
+                     int          n_heads,
+                     int          head_width)
+{
+  const int row = 2 * head_width;
+  const Attention attention = {
+    static_cast<const bf16 *> (qkv), static_cast<bf16 *> (out), n_tokens, n_heads, head_width,
+    row % 16 == 0 ? 16 : row % 8 == 0 ? 8 : 2,
+    static_cast<float> (1.4426950408889634 / sqrt (static_cast<double> (head_width))),
+  };
+
+  switch (divide_up (head_width, 16))
+    {
+    case 1: return launch_width<16> (stream, attention, batch);
+    case 2: return launch_width<32> (stream, attention, batch);
+    case 3: return launch_width<48> (stream, attention, batch);
+    case 4: return launch_width<64> (stream, attention, batch);
+    case 5: return launch_width<80> (stream, attention, batch);
+    case 6: return launch_width<96> (stream, attention, batch);
+    case 7: return launch_width<112> (stream, attention, batch);
+    case 8: return launch_width<128> (stream, attention, batch);
+    default: return cudaErrorInvalidValue;
+    }
+}

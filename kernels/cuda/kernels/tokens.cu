@@ -1,0 +1,297 @@
+/* tokens.cu — tokens, positions, classes, pixels and joined channels
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "kernels/cuda/kernels/gather.cuh"
+#include "kernels/cuda/kernels/sources.cuh"
+
+/* ---- ADD_POSITION ---- */
+
+template <typename T>
+struct PositionRows
+{
+  const T     *x;
+  const float *table;
+  int          table_width, height, width, d;
+
+  template <int V>
+  __device__ void
+  read (int row, int c, float (&values)[V]) const
+  {
+    const int place = row / width % height * table_width + row % width;
+    float position[V];
+
+    load<V> (row_of (x, static_cast<size_t> (row), d, c), values);
+    load<V> (row_of (table, static_cast<size_t> (place), d, c), position);
+#pragma unroll
+    for (int i = 0; i < V; i++)
+      values[i] += position[i];
+  }
+};
+
+template <typename T>
+static cudaError_t
+launch_add_position (cudaStream_t stream,
+                     const void  *x,
+                     const float *table,
+                     int          table_width,
+                     void        *out,
+                     int          batch,
+                     int          height,
+                     int          width,
+                     int          d)
+{
+  const PositionRows<T> from = { static_cast<const T *> (x), table, table_width, height, width, d };
+
+  return launch_rows<T> (stream, from, out, batch * height * width, d, true);
+}
+
+cudaError_t
+cuda_add_position (cudaStream_t stream,
+                   CudaType     type,
+                   const void  *x,
+                   const float *table,
+                   int          table_width,
+                   void        *out,
+                   int          batch,
+                   int          height,
+                   int          width,
+                   int          d)
+{
+  return CUDA_DISPATCH (type, launch_add_position, stream, x, table, table_width, out, batch, height, width, d);
+}
+
+/* ---- EMBEDDING ---- */
+
+struct EmbeddingRows
+{
+  const float *table;
+  const int   *index;
+  int          k, d;
+
+  template <int V>
+  __device__ void
+  read (int row, int c, float (&values)[V]) const
+  {
+    const int wanted = index[row];
+
+    load<V> (row_of (table, static_cast<size_t> (wanted >= 0 && wanted < k ? wanted : 0), d, c), values);
+  }
+};
+
+template <typename T>
+static cudaError_t
+launch_embedding (cudaStream_t stream,
+                  const float *table,
+                  const int   *index,
+                  void        *out,
+                  int          batch,
+                  int          k,
+                  int          d)
+{
+  const EmbeddingRows from = { table, index, k, d };
+
+  return launch_rows<T> (stream, from, out, batch, d, true);
+}
+
+cudaError_t
+cuda_embedding (cudaStream_t stream,
+                CudaType     type,
+                const float *table,
+                const int   *index,
+                void        *out,
+                int          batch,
+                int          k,
+                int          d)
+{
+  return CUDA_DISPATCH (type, launch_embedding, stream, table, index, out, batch, k, d);
+}
+
+/* ---- PREPEND_TOKEN ---- */
+
+template <typename T>
+struct PrependRows
+{
+  const T *x, *token;
+  int      n_tokens, d;
+
+  template <int V>
+  __device__ void
+  read (int row, int c, float (&values)[V]) const
+  {
+    const int image = row / (n_tokens + 1), place = row % (n_tokens + 1);
+
+    if (place == 0)
+      load<V> (row_of (token, static_cast<size_t> (image), d, c), values);
+    else
+      load<V> (row_of (x, static_cast<size_t> (row - image - 1), d, c), values);
+  }
+};
+
+template <typename T>
+static cudaError_t
+launch_prepend_token (cudaStream_t stream,
+                      const void  *x,
+                      const void  *token,
+                      void        *out,
+                      int          batch,
+                      int          n_tokens,
+                      int          d)
+{
+  const PrependRows<T> from = { static_cast<const T *> (x), static_cast<const T *> (token), n_tokens, d };
+
+  return launch_rows<T> (stream, from, out, batch * (n_tokens + 1), d, true);
+}
+
+cudaError_t
+cuda_prepend_token (cudaStream_t stream,
+                    CudaType     type,
+                    const void  *x,
+                    const void  *token,
+                    void        *out,
+                    int          batch,
+                    int          n_tokens,
+                    int          d)
+{
+  return CUDA_DISPATCH (type, launch_prepend_token, stream, x, token, out, batch, n_tokens, d);
+}
+
+/* ---- SLICE_TOKENS ---- */
+
+template <typename T>
+struct SliceRows
+{
+  const T *x;
+  int      n_tokens, start, length, d;
+
+  template <int V>
+  __device__ void
+  read (int row, int c, float (&values)[V]) const
+  {
+    const size_t image = static_cast<size_t> (row / length);
+
+    load<V> (row_of (x, image * static_cast<size_t> (n_tokens) + static_cast<size_t> (start + row % length), d, c), values);
+  }
+};
+
+template <typename T>
+static cudaError_t
+launch_slice_tokens (cudaStream_t stream,
+                     const void  *x,
+                     void        *out,
+                     int          batch,
+                     int          n_tokens,
+                     int          start,
+                     int          length,
+                     int          d)
+{
+  const SliceRows<T> from = { static_cast<const T *> (x), n_tokens, start, length, d };
+
+  return launch_rows<T> (stream, from, out, batch * length, d, true);
+}
+
+cudaError_t
+cuda_slice_tokens (cudaStream_t stream,
+                   CudaType     type,
+                   const void  *x,
+                   void        *out,
+                   int          batch,
+                   int          n_tokens,
+                   int          start,
+                   int          length,
+                   int          d)
+{
+  return CUDA_DISPATCH (type, launch_slice_tokens, stream, x, out, batch, n_tokens, start, length, d);
+}
+
+/* ---- PIXEL_SHUFFLE: a row is one pixel of the larger map ---- */
+
+template <typename T>
+struct ShuffleRows
+{
+  const T *x;
+  int      width, f, d;
+
+  template <int V>
+  __device__ void
+  read (int row, int c, float (&values)[V]) const
+  {
+    const int x1 = row % (width * f), y1 = row / (width * f); /* of all images one below the other */
+    const size_t pixel = static_cast<size_t> (y1 / f) * static_cast<size_t> (width) + static_cast<size_t> (x1 / f);
+
+    load<V> (row_of (x, pixel * static_cast<size_t> (f * f) + static_cast<size_t> (y1 % f * f + x1 % f), d, c), values);
+  }
+};
+
+template <typename T>
+static cudaError_t
+launch_pixel_shuffle (cudaStream_t stream,
+                      const void  *x,
+                      void        *out,
+                      int          batch,
+                      int          height,
+                      int          width,
+                      int          d,
+                      int          f)
+{
+  const ShuffleRows<T> from = { static_cast<const T *> (x), width, f, d };
+
+  return launch_rows<T> (stream, from, out, batch * height * width * f * f, d, true);
+}
+
+cudaError_t
+cuda_pixel_shuffle (cudaStream_t stream,
+                    CudaType     type,
+                    const void  *x,
+                    void        *out,
+                    int          batch,
+                    int          height,
+                    int          width,
+                    int          d,
+                    int          f)
+{
+  return CUDA_DISPATCH (type, launch_pixel_shuffle, stream, x, out, batch, height, width, d, f);
+}
+
+/* ---- CONCAT ---- */
+
+template <typename T>
+struct JoinedRows
+{
+  CudaSources x;
+  int         uniform, rows_per_image;
+
+  template <int V>
+  __device__ void
+  read (int row, int c, float (&values)[V]) const
+  {
+    load<V> (source_at<T> (x, uniform, row, row / rows_per_image, c), values);
+  }
+};
+
+template <typename T>
+static cudaError_t
+launch_concat (cudaStream_t       stream,
+               const CudaSources *x,
+               void              *out,
+               int                rows,
+               int                rows_per_image)
+{
+  const JoinedRows<T> from = { *x, sources_uniform_width (x), rows_per_image };
+  int d = 0;
+
+  for (int i = 0; i < x->n; i++)
+    d += x->widths[i];
+  return launch_rows<T> (stream, from, out, rows, d, sources_have_vectors (x, PACK<T>));
+}
+
+cudaError_t
+cuda_concat (cudaStream_t       stream,
+             CudaType           type,
+             const CudaSources *x,
+             void              *out,
+             int                rows,
+             int                rows_per_image)
+{
+  return CUDA_DISPATCH (type, launch_concat, stream, x, out, rows, rows_per_image);
+}

@@ -1,0 +1,786 @@
+/* Training's parts that need no device: data, order, options, log, snapshots.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "core/base/dimr-error.h"
+#include "core/base/dimr-file.h"
+#include "core/image/dimr-photo.h"
+#include "core/image/dimr-png.h"
+#include "core/train/dimr-batches.h"
+#include "core/train/dimr-dataset-private.h"
+#include "core/train/dimr-optimizer.h"
+#include "core/train/dimr-snapshot.h"
+#include "core/train/dimr-training-log.h"
+#include "core/train/dimr-training-options.h"
+
+#include <glib/gstdio.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <jpeglib.h>
+
+static const char *small_config =
+  "{ \"model\": \"MRModel\", \"channels\": 3, \"num_classes\": 9, \"image_size\": 8, \"loss_coeffs\": [0.25, 1],"
+  "  \"schedule\": { \"kind\": \"vp_linear\", \"beta_0\": 0.1, \"beta_1\": 20 }, \"time_condition\": \"log_snr\","
+  "  \"stage_configs\": ["
+  "   { \"block_type\": \"TransformerBlock\", \"dim\": 16, \"hidden_dim\": 32, \"num_attention_heads\": 2, \"num_blocks\": 1,"
+  "     \"max_height\": 4, \"max_width\": 4, \"image_input_ratio\": 1, \"input_feature_ratio\": 2, \"final_kernel_size\": 3, \"kernel_size\": 7 },"
+  "   { \"block_type\": \"ConvNeXtBlock\", \"dim\": 8, \"hidden_dim\": 16, \"num_attention_heads\": 1, \"num_blocks\": 1,"
+  "     \"max_height\": 8, \"max_width\": 8, \"image_input_ratio\": 1, \"input_feature_ratio\": 1, \"final_kernel_size\": 3, \"kernel_size\": 7 } ] }";
+
+static DimrConfig *
+make_config (void)
+{
+  g_autoptr (GError) error = NULL;
+  DimrConfig *config = dimr_config_parse (small_config, strlen (small_config), "test", &error);
+
+  g_assert_no_error (error);
+  return config;
+}
+
+static char *
+make_folder (void)
+{
+  g_autoptr (GError) error = NULL;
+  char *folder = g_dir_make_tmp ("dimr-train-XXXXXX", &error);
+
+  g_assert_no_error (error);
+  return folder;
+}
+
+/* Everything below @folder too. */
+static void
+remove_tree (const char *folder)
+{
+  g_autoptr (GDir) dir = g_dir_open (folder, 0, NULL);
+  const char *name;
+
+  while (dir != NULL && (name = g_dir_read_name (dir)) != NULL)
+    {
+      g_autofree char *path = g_build_filename (folder, name, NULL);
+
+      if (g_file_test (path, G_FILE_TEST_IS_DIR))
+        remove_tree (path);
+      else
+        g_unlink (path);
+    }
+  g_rmdir (folder);
+}
+
+/* A picture of @width × @height whose left half is red and right half blue. */
+static DimrImage *
+make_image (guint width,
+            guint height)
+{
+  guint8 *pixels = g_malloc0 ((gsize) width * height * 4);
+  g_autoptr (GBytes) bytes = NULL;
+
+  for (guint i = 0; i < width * height; i++)
+    {
+      pixels[4 * i + (i % width < width / 2 ? 0 : 2)] = 0xff;
+      pixels[4 * i + 3] = 0xff;
+    }
+  bytes = g_bytes_new_take (pixels, (gsize) width * height * 4);
+  return dimr_image_new (width, height, bytes);
+}
+
+static void
+save_png (const char *folder,
+          const char *group,
+          const char *name)
+{
+  g_autofree char *dir = g_build_filename (folder, group, NULL), *path = g_build_filename (dir, name, NULL);
+  g_autoptr (DimrImage) image = make_image (12, 10);
+  g_autoptr (GError) error = NULL;
+
+  g_mkdir_with_parents (dir, 0777);
+  dimr_png_save (path, image, NULL, &error);
+  g_assert_no_error (error);
+}
+
+static GBytes *
+encode_jpeg (guint    width,
+             guint    height,
+             gboolean grey)
+{
+  struct jpeg_compress_struct jpeg;
+  struct jpeg_error_mgr manager;
+  unsigned char *data = NULL;
+  unsigned long size = 0;
+  g_autofree guint8 *row = g_malloc0 ((gsize) width * 3);
+  GBytes *bytes;
+
+  jpeg.err = jpeg_std_error (&manager);
+  jpeg_create_compress (&jpeg);
+  jpeg_mem_dest (&jpeg, &data, &size);
+  jpeg.image_width = width;
+  jpeg.image_height = height;
+  jpeg.input_components = grey ? 1 : 3;
+  jpeg.in_color_space = grey ? JCS_GRAYSCALE : JCS_RGB;
+  jpeg_set_defaults (&jpeg);
+  jpeg_set_quality (&jpeg, 95, TRUE);
+  jpeg_start_compress (&jpeg, TRUE);
+  for (guint x = 0; x < width; x++)
+    if (grey)
+      row[x] = 200;
+    else
+      row[3 * x + (x < width / 2 ? 0 : 2)] = 0xff;
+  for (guint y = 0; y < height; y++)
+    {
+      JSAMPROW line = row;
+      jpeg_write_scanlines (&jpeg, &line, 1);
+    }
+  jpeg_finish_compress (&jpeg);
+  jpeg_destroy_compress (&jpeg);
+  bytes = g_bytes_new (data, size);
+  free (data);
+  return bytes;
+}
+
+static void
+test_jpeg (void)
+{
+  static const guint sizes[][2] = { { 64, 64 }, { 100, 37 }, { 500, 375 } };
+
+  for (guint i = 0; i < G_N_ELEMENTS (sizes); i++)
+    {
+      g_autoptr (GBytes) bytes = encode_jpeg (sizes[i][0], sizes[i][1], FALSE);
+      g_autoptr (GError) error = NULL;
+      g_autoptr (DimrImage) image = dimr_photo_decode (bytes, "it", 32, &error);
+      guint8 planes[3 * 32 * 32];
+
+      g_assert_no_error (error);
+      g_assert_cmpuint (MIN (dimr_image_get_width (image), dimr_image_get_height (image)), >=, 32);
+      dimr_photo_fit (image, 32, planes);
+      g_assert_cmpuint (planes[0], >, 235);                 /* red on the left */
+      g_assert_cmpuint (planes[2 * 32 * 32], <, 20);
+      g_assert_cmpuint (planes[31], <, 20);                 /* blue on the right */
+      g_assert_cmpuint (planes[2 * 32 * 32 + 31], >, 235);
+    }
+}
+
+static void
+test_grey_jpeg (void)
+{
+  g_autoptr (GBytes) bytes = encode_jpeg (40, 40, TRUE);
+  g_autoptr (DimrImage) image = dimr_photo_decode (bytes, "it", 8, NULL);
+  guint8 planes[3 * 8 * 8];
+
+  g_assert_nonnull (image);
+  dimr_photo_fit (image, 8, planes);
+  for (guint i = 0; i < sizeof planes; i++)
+    g_assert_cmpuint (abs (planes[i] - 200), <=, 2);
+}
+
+/* Cut short, damaged, or something else: one sentence, no crash. */
+static void
+test_bad_jpeg (void)
+{
+  g_autoptr (GBytes) whole = encode_jpeg (64, 64, FALSE);
+  gsize size;
+  const guint8 *data = g_bytes_get_data (whole, &size);
+
+  for (gsize n = 0; n < size; n += 7)
+    {
+      g_autoptr (GBytes) part = g_bytes_new (data, n);
+      g_autoptr (GError) error = NULL;
+
+      g_assert_null (dimr_photo_decode (part, "“x.jpg”", 32, &error));
+      g_assert_nonnull (error);
+      g_assert_true (g_str_has_prefix (error->message, "“x.jpg”"));
+    }
+}
+
+static void
+test_fit (void)
+{
+  g_autoptr (DimrImage) large = make_image (64, 64), small = make_image (2, 2);
+  guint8 planes[3 * 8 * 8];
+
+  dimr_photo_fit (large, 8, planes);
+  g_assert_cmpuint (planes[3], ==, 255);
+  g_assert_cmpuint (planes[4], ==, 0);
+  dimr_photo_fit (small, 8, planes);
+  g_assert_cmpuint (planes[3], ==, 255);
+  g_assert_cmpuint (planes[4], ==, 0);
+}
+
+static void
+test_folders (void)
+{
+  g_autofree char *folder = make_folder ();
+  g_autoptr (DimrDataset) data = NULL;
+  g_autoptr (GError) error = NULL;
+  const int *classes;
+  float x0[3 * 8 * 8], mirrored[3 * 8 * 8];
+  guint n;
+
+  save_png (folder, "n02129165", "b.png");
+  save_png (folder, "n02129165/images", "a.PNG");
+  save_png (folder, "n01443537", "c.png");
+  save_png (folder, "n01443537", ".hidden.png");
+  data = dimr_dataset_open (folder, 1000, 3, 8, NULL, &error);
+  g_assert_no_error (error);
+  g_assert_cmpuint (dimr_dataset_get_n (data), ==, 3);
+  g_assert_cmpint (dimr_dataset_get_class (data, 0), ==, 1);   /* goldfish */
+  g_assert_cmpint (dimr_dataset_get_class (data, 2), ==, 291); /* lion */
+  classes = dimr_dataset_peek_classes (data, &n);
+  g_assert_cmpuint (n, ==, 2);
+  g_assert_cmpint (classes[0], ==, 1);
+
+  for (guint again = 0; again < 2; again++) /* the second time from the cache */
+    {
+      g_assert_true (dimr_dataset_read (data, 1, FALSE, x0, NULL));
+      g_assert_true (dimr_dataset_read (data, 1, TRUE, mirrored, NULL));
+      g_assert_cmpfloat (x0[0], ==, 1);
+      g_assert_cmpfloat (x0[7], ==, -1);
+      for (guint row = 0; row < 24; row++)
+        for (guint x = 0; x < 8; x++)
+          g_assert_cmpfloat (x0[row * 8 + x], ==, mirrored[row * 8 + 7 - x]);
+    }
+  remove_tree (folder);
+}
+
+static void
+test_folder_names (void)
+{
+  g_autofree char *folder = make_folder ();
+  g_autoptr (DimrDataset) words = NULL, numbers = NULL;
+  g_autoptr (GError) error = NULL;
+
+  save_png (folder, "dogs", "a.png");
+  save_png (folder, "cats", "b.png");
+  words = dimr_dataset_open (folder, 8, 3, 8, NULL, &error);
+  g_assert_no_error (error);
+  g_assert_cmpint (dimr_dataset_get_class (words, 1), ==, 1);
+  remove_tree (folder);
+
+  save_png (folder, "7", "a.png");
+  save_png (folder, "2", "b.png");
+  numbers = dimr_dataset_open (folder, 8, 3, 8, NULL, &error);
+  g_assert_no_error (error);
+  g_assert_cmpint (dimr_dataset_get_class (numbers, 1), ==, 7);
+  g_assert_null (dimr_dataset_open (folder, 7, 3, 8, NULL, &error));
+  g_assert_error (error, DIMR_ERROR, DIMR_ERROR_REQUEST);
+  remove_tree (folder);
+}
+
+static void
+test_empty_folder (void)
+{
+  g_autofree char *folder = make_folder ();
+  g_autoptr (GError) error = NULL;
+
+  g_assert_null (dimr_dataset_open (folder, 8, 3, 8, NULL, &error));
+  g_assert_error (error, DIMR_ERROR, DIMR_ERROR_REQUEST);
+  g_assert_nonnull (strstr (error->message, "one folder a class"));
+  remove_tree (folder);
+}
+
+/* As tar writes it. */
+static void
+add_entry (GByteArray *tar,
+           const char *name,
+           GBytes     *content,
+           char        kind)
+{
+  guint8 header[512] = { 0 };
+  gsize size;
+  const guint8 *data = g_bytes_get_data (content, &size);
+  guint sum = 0;
+
+  g_strlcpy ((char *) header, name, 100);
+  g_snprintf ((char *) header + 124, 12, "%011o", (guint) size);
+  header[156] = (guint8) kind;
+  memcpy (header + 257, "ustar\00000", 8);
+  memset (header + 148, ' ', 8);
+  for (guint i = 0; i < 512; i++)
+    sum += header[i];
+  g_snprintf ((char *) header + 148, 8, "%06o", sum);
+  g_byte_array_append (tar, header, 512);
+  g_byte_array_append (tar, data, (guint) size);
+  while (tar->len % 512 != 0)
+    g_byte_array_append (tar, (const guint8 *) "", 1);
+}
+
+static GByteArray *
+make_tar (void)
+{
+  GByteArray *tar = g_byte_array_new ();
+  g_autoptr (DimrImage) image = make_image (12, 10);
+  g_autoptr (GBytes) png = dimr_png_encode (image, NULL, NULL), none = g_bytes_new ("", 0), jpeg = encode_jpeg (20, 20, FALSE);
+  g_autofree char *deep = g_strdup_printf ("set/%0120d/n02129165/z.png", 0);
+  g_autoptr (GBytes) name = g_bytes_new (deep, strlen (deep) + 1);
+  guint8 zeros[1024] = { 0 };
+
+  add_entry (tar, "set/", none, '5');
+  add_entry (tar, "set/n01443537/a.png", png, '0');
+  add_entry (tar, "set/n01443537/notes.txt", none, '0');
+  add_entry (tar, "set/n02129165/b.JPEG", jpeg, '0');
+  add_entry (tar, "././@LongLink", name, 'L');
+  add_entry (tar, "cut", png, '0');
+  g_byte_array_append (tar, zeros, sizeof zeros);
+  return tar;
+}
+
+static void
+test_archive (void)
+{
+  g_autofree char *folder = make_folder (), *path = g_build_filename (folder, "set.tar", NULL);
+  g_autoptr (GByteArray) tar = make_tar ();
+  g_autoptr (DimrDataset) data = NULL;
+  g_autoptr (GError) error = NULL;
+  float x0[3 * 8 * 8];
+
+  g_assert_true (g_file_set_contents (path, (const char *) tar->data, tar->len, NULL));
+  data = dimr_dataset_open (path, 1000, 3, 8, NULL, &error);
+  g_assert_no_error (error);
+  g_assert_cmpuint (dimr_dataset_get_n (data), ==, 3);
+  for (guint i = 0; i < 3; i++)
+    {
+      g_assert_true (dimr_dataset_read (data, i, FALSE, x0, &error));
+      g_assert_cmpfloat (x0[0], >, .8f);
+    }
+  g_assert_cmpint (dimr_dataset_get_class (data, 0), ==, 291); /* "set/000…/n02129165/z.png" */
+  remove_tree (folder);
+}
+
+/* Every length that a copy may have stopped at, and damaged bytes: an error or fewer pictures, never more. */
+static void
+test_damaged_archive (void)
+{
+  g_autoptr (GByteArray) tar = make_tar ();
+  g_autoptr (GRand) rand = g_rand_new_with_seed (1);
+
+  for (guint k = 0; k < 400; k++)
+    {
+      g_autofree guint8 *copy = g_memdup2 (tar->data, tar->len);
+      g_autoptr (GArray) items = g_array_new (FALSE, FALSE, sizeof (DimrDatasetItem));
+      g_autoptr (GPtrArray) groups = g_ptr_array_new_with_free_func (g_free);
+      g_autoptr (GError) error = NULL;
+      const gsize size = k < 200 ? (gsize) g_rand_int_range (rand, 0, (gint32) tar->len) : tar->len;
+
+      if (k >= 200)
+        copy[g_rand_int_range (rand, 0, (gint32) tar->len)] ^= (guint8) g_rand_int_range (rand, 1, 256);
+      dimr_dataset_list_archive ("x.tar", copy, size, items, groups, &error);
+      for (guint i = 0; i < items->len; i++)
+        {
+          DimrDatasetItem *item = &g_array_index (items, DimrDatasetItem, i);
+
+          g_assert_cmpuint (item->offset + item->size, <=, size);
+          g_free (item->path);
+        }
+    }
+}
+
+static void
+test_permutation (void)
+{
+  static const guint64 sizes[] = { 1, 2, 3, 16, 17, 1000 };
+
+  for (guint s = 0; s < G_N_ELEMENTS (sizes); s++)
+    {
+      g_autofree gboolean *seen = g_new0 (gboolean, sizes[s]);
+      guint same = 0;
+
+      for (guint64 i = 0; i < sizes[s]; i++)
+        {
+          const guint64 a = dimr_batches_permute (7, 0, i, sizes[s]);
+
+          g_assert_cmpuint (a, <, sizes[s]);
+          g_assert_false (seen[a]);
+          seen[a] = TRUE;
+          same += a == dimr_batches_permute (7, 1, i, sizes[s]);
+        }
+      if (sizes[s] == 1000)
+        g_assert_cmpuint (same, <, 20); /* another epoch is another order */
+    }
+}
+
+static const DimrBatchesOptions batch_options = {
+  .seed = 3, .batch = 8, .channels = 3, .side = 8, .null_class = 8, .has_classes = TRUE, .drop_label = .5, .flip = TRUE,
+  .shuffle = TRUE, .max_weight = 8, .n_threads = 3,
+};
+
+static char *
+sum_of (const DimrTrainingBatch *batch)
+{
+  g_autoptr (GChecksum) checksum = g_checksum_new (G_CHECKSUM_SHA256);
+  const gssize pixels = (gssize) (batch->n * 3 * 8 * 8 * sizeof (float));
+
+  g_checksum_update (checksum, (const guchar *) batch->x0, pixels);
+  g_checksum_update (checksum, (const guchar *) batch->noise, pixels);
+  g_checksum_update (checksum, (const guchar *) batch->t, (gssize) (batch->n * sizeof (double)));
+  g_checksum_update (checksum, (const guchar *) batch->y, (gssize) (batch->n * sizeof (gint32)));
+  g_checksum_update (checksum, (const guchar *) batch->weight, (gssize) (batch->n * sizeof (float)));
+  return g_strdup (g_checksum_get_string (checksum));
+}
+
+/* Whoever makes it, and wherever the run begins. */
+static void
+test_batches (void)
+{
+  g_autoptr (DimrDataset) data = dimr_dataset_new_procedural (50, 8, 0);
+  g_autoptr (DimrSchedule) schedule = dimr_schedule_new_linear (.1, 20);
+  DimrBatchesOptions alone = batch_options;
+  g_autoptr (DimrBatches) many = dimr_batches_new (data, schedule, &batch_options, 0), one = NULL, later = NULL;
+  g_autoptr (GPtrArray) sums = g_ptr_array_new_with_free_func (g_free);
+  guint dropped = 0;
+
+  alone.n_threads = 1;
+  one = dimr_batches_new (data, schedule, &alone, 0);
+  later = dimr_batches_new (data, schedule, &batch_options, 20);
+  for (guint k = 0; k < 30; k++)
+    {
+      const DimrTrainingBatch *batch = dimr_batches_next (many, NULL);
+
+      for (guint i = 0; i < batch->n; i++)
+        {
+          dropped += batch->y[i] == 8;
+          g_assert_cmpfloat (batch->t[i], >, 0);
+          g_assert_cmpfloat (batch->t[i], <=, 1);
+          g_assert_cmpfloat (batch->weight[i], >=, 1);
+          g_assert_cmpfloat (batch->weight[i], <=, 8);
+        }
+      g_ptr_array_add (sums, sum_of (batch));
+    }
+  g_assert_cmpuint (dropped, >, 80);
+  g_assert_cmpuint (dropped, <, 160);
+  for (guint k = 0; k < 30; k++)
+    {
+      g_autofree char *sum = sum_of (dimr_batches_next (one, NULL));
+      g_assert_cmpstr (sum, ==, g_ptr_array_index (sums, k));
+    }
+  for (guint k = 20; k < 30; k++)
+    {
+      g_autofree char *sum = sum_of (dimr_batches_next (later, NULL));
+      g_assert_cmpstr (sum, ==, g_ptr_array_index (sums, k));
+    }
+}
+
+/* One bad picture is told of once and replaced; a set of bad ones ends the run. */
+static void
+test_bad_pictures (void)
+{
+  g_autofree char *folder = make_folder (), *bad = g_build_filename (folder, "cats", "bad.jpg", NULL);
+  g_autofree char *good = g_build_filename (folder, "cats", "good.png", NULL);
+  g_autoptr (DimrSchedule) schedule = dimr_schedule_new_discrete (.00085, .012, 1000);
+  g_autoptr (DimrDataset) data = NULL, none = NULL;
+  g_autoptr (DimrBatches) batches = NULL, empty = NULL;
+  g_autoptr (GPtrArray) errors = NULL;
+  g_autoptr (GError) error = NULL;
+
+  save_png (folder, "cats", "good.png");
+  g_assert_true (g_file_set_contents (bad, "no picture", -1, NULL));
+  data = dimr_dataset_open (folder, 8, 3, 8, NULL, &error);
+  g_assert_no_error (error);
+  batches = dimr_batches_new (data, schedule, &batch_options, 0);
+  for (guint k = 0; k < 5; k++)
+    g_assert_nonnull (dimr_batches_next (batches, NULL));
+  errors = dimr_batches_take_errors (batches);
+  g_assert_cmpuint (errors->len, ==, 1);
+  g_assert_nonnull (strstr (g_ptr_array_index (errors, 0), "bad.jpg"));
+
+  g_unlink (good);
+  none = dimr_dataset_open (folder, 8, 3, 8, NULL, NULL);
+  empty = dimr_batches_new (none, schedule, &batch_options, 0);
+  g_assert_null (dimr_batches_next (empty, &error));
+  g_assert_error (error, DIMR_ERROR, DIMR_ERROR_FORMAT);
+  remove_tree (folder);
+}
+
+static void
+test_options (void)
+{
+  g_autoptr (DimrTrainingOptions) a = dimr_training_options_new (), b = dimr_training_options_new ();
+  g_autoptr (JsonObject) object = NULL, again = NULL;
+  static const char * const bad[][2] = {
+    { "steps", "0" }, { "steps", "1.5" }, { "steps", "many" }, { "lr", "-1" }, { "lr", "nan" }, { "lr", "1e-3x" },
+    { "flip", "yes" }, { "decay", "linear" }, { "precision", "f16" }, { "colour", "red" }, { "ema", "" },
+  };
+
+  g_assert_true (dimr_training_options_set (a, "lr", "0.003", NULL));
+  g_assert_true (dimr_training_options_set (a, "steps", "123456789012", NULL));
+  g_assert_true (dimr_training_options_set (a, "data", "some where", NULL));
+  g_assert_true (dimr_training_options_set (a, "flip", "false", NULL));
+  object = dimr_training_options_write (a);
+  g_assert_true (dimr_training_options_read (b, object, NULL));
+  again = dimr_training_options_write (b);
+  g_assert_cmpfloat (b->lr, ==, .003);
+  g_assert_cmpuint (b->steps, ==, 123456789012);
+  g_assert_cmpstr (b->data, ==, "some where");
+  g_assert_false (b->flip);
+  g_assert_null (b->from);
+  g_assert_cmpuint (json_object_get_size (object), ==, json_object_get_size (again));
+  for (guint i = 0; i < G_N_ELEMENTS (bad); i++)
+    {
+      g_autoptr (GError) error = NULL;
+
+      g_assert_false (dimr_training_options_set (a, bad[i][0], bad[i][1], &error));
+      g_assert_error (error, DIMR_ERROR, DIMR_ERROR_REQUEST);
+    }
+}
+
+/* The known value of the nine digits. */
+static void
+test_crc (void)
+{
+  g_assert_cmphex (dimr_crc32c ("123456789", 9), ==, 0xe3069283);
+}
+
+static guint64
+read_le (const guint8 *p,
+         guint         n)
+{
+  guint64 value = 0;
+
+  for (guint i = 0; i < n; i++)
+    value |= (guint64) p[i] << 8 * i;
+  return value;
+}
+
+/* The event file's records have the lengths and checksums that readers look at. */
+static void
+check_events (const char *folder,
+              guint       n_records)
+{
+  g_autoptr (GDir) dir = g_dir_open (folder, 0, NULL);
+  const char *name;
+  guint n = 0;
+
+  while ((name = g_dir_read_name (dir)) != NULL)
+    {
+      g_autofree char *path = g_build_filename (folder, name, NULL), *content = NULL;
+      gsize size = 0, at = 0;
+
+      if (!g_str_has_prefix (name, "events.out.tfevents."))
+        continue;
+      g_assert_true (g_file_get_contents (path, &content, &size, NULL));
+      while (at < size)
+        {
+          const guint8 *record = (const guint8 *) content + at;
+          const guint64 length = read_le (record, 8);
+          const guint32 crc = dimr_crc32c (record + 12, length);
+
+          g_assert_cmpuint (at + 16 + length, <=, size);
+          g_assert_cmphex (read_le (record + 12 + length, 4), ==, (guint32) ((crc >> 15 | crc << 17) + 0xa282ead8));
+          at += 16 + length;
+          n++;
+        }
+    }
+  g_assert_cmpuint (n, ==, n_records);
+}
+
+static void
+test_log (void)
+{
+  g_autofree char *folder = make_folder (), *path = g_build_filename (folder, "log.csv", NULL), *text = NULL;
+  static const char * const names[] = { "loss", "lr", NULL };
+  g_autoptr (DimrTrainingLog) log = dimr_training_log_new (folder, names, 0, NULL);
+  g_auto (GStrv) lines = NULL;
+
+  g_assert_nonnull (log);
+  for (guint64 step = 1; step <= 4; step++)
+    g_assert_true (dimr_training_log_add (log, step, (double[]){ .5 * (double) step, step == 2 ? NAN : .001 }, NULL));
+  check_events (folder, 5);
+  g_clear_pointer (&log, dimr_training_log_free);
+
+  /* Going on from step 2: what came after it will come again. */
+  log = dimr_training_log_new (folder, names, 2, NULL);
+  g_assert_true (dimr_training_log_add (log, 3, (double[]){ 7, 8 }, NULL));
+  g_assert_true (g_file_get_contents (path, &text, NULL, NULL));
+  lines = g_strsplit (text, "\n", -1);
+  g_assert_cmpstr (lines[0], ==, "step,seconds,loss,lr");
+  g_assert_true (g_str_has_prefix (lines[2], "2,"));
+  g_assert_true (g_str_has_suffix (lines[2], ",1,"));
+  g_assert_true (g_str_has_suffix (lines[3], ",7,8"));
+  g_assert_cmpstr (lines[4], ==, "");
+  remove_tree (folder);
+}
+
+typedef struct
+{
+  DimrConfig *config;
+  DimrParameters *parameters;
+  DimrParameters *average;
+  DimrOptimizer *optimizer;
+} Model;
+
+static Model
+make_model (guint64 seed)
+{
+  Model self = { make_config () };
+
+  self.parameters = dimr_parameters_new (self.config, NULL, seed, NULL);
+  self.average = dimr_parameters_new (self.config, dimr_parameters_peek_weights (self.parameters), 0, NULL);
+  self.optimizer = dimr_optimizer_new (self.parameters);
+  return self;
+}
+
+static void
+model_clear (Model *self)
+{
+  dimr_optimizer_free (self->optimizer);
+  dimr_parameters_free (self->average);
+  dimr_parameters_free (self->parameters);
+  dimr_config_free (self->config);
+}
+
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Model, model_clear)
+
+/* Matrices like the released code's, norms as the identity, convolutions within their bounds. */
+static void
+test_initial_values (void)
+{
+  g_auto (Model) model = make_model (5);
+  g_auto (Model) same = make_model (5);
+  g_auto (Model) other = make_model (6);
+  const gsize n = dimr_parameters_get_length (model.parameters);
+  const float *values = dimr_parameters_get_values (model.parameters);
+
+  g_assert_cmpmem (values, n * 4, dimr_parameters_get_values (same.parameters), n * 4);
+  g_assert_cmpint (memcmp (values, dimr_parameters_get_values (other.parameters), n * 4), !=, 0);
+  for (guint i = 0; i < dimr_parameters_get_n (model.parameters); i++)
+    {
+      const DimrParameter *p = dimr_parameters_peek (model.parameters, i);
+      const double rms = dimr_norm (values + p->first, p->n) / sqrt ((double) p->n);
+
+      if (g_str_has_suffix (p->name, ".scale.param0"))
+        g_assert_cmpfloat (rms, ==, 1);
+      else if (g_str_has_suffix (p->name, ".nodecay_weight"))
+        g_assert_true (rms == 0 && !p->decays);
+      else if (g_str_has_suffix (p->name, ".w0.weight"))
+        g_assert_cmpfloat_with_epsilon (rms, .02, .003);
+      else if (g_str_has_suffix (p->name, "block1.1.weight"))
+        g_assert_cmpfloat_with_epsilon (rms, 1. / 7 / sqrt (3), .01);
+    }
+}
+
+/* One number by hand, decay and both moments; and a parameter without a gradient stays what it is. */
+static void
+test_adamw (void)
+{
+  g_auto (Model) model = make_model (5);
+  const guint n_params = dimr_parameters_get_n (model.parameters);
+  const gsize n = dimr_parameters_get_length (model.parameters);
+  float *values = dimr_parameters_get_values (model.parameters);
+  g_autofree float *gradients = g_new (float, n), *before = g_memdup2 (values, n * sizeof (float));
+  g_autofree gboolean *has = g_new (gboolean, n_params);
+  const DimrAdamW options = DIMR_ADAMW_PAPER (.01);
+
+  for (gsize i = 0; i < n; i++)
+    gradients[i] = i % 2 ? .5f : -2;
+  for (guint i = 0; i < n_params; i++)
+    has[i] = i != 0;
+  dimr_optimizer_update (model.optimizer, &options, gradients, 1, has);
+  for (guint i = 0; i < n_params; i++)
+    {
+      const DimrParameter *p = dimr_parameters_peek (model.parameters, i);
+      const gsize k = p->first;
+      const double keep = p->decays ? 1 - .01 * .03 : 1;
+
+      if (i == 0)
+        g_assert_cmpfloat (values[k], ==, before[k]);
+      else /* the first step of Adam is lr in the direction of the gradient's sign */
+        g_assert_cmpfloat_with_epsilon ((double) values[k], (double) before[k] * keep - (k % 2 ? .01 : -.01), 1e-6);
+    }
+}
+
+static void
+test_snapshots (void)
+{
+  g_autofree char *folder = make_folder (), *leftover = g_build_filename (folder, ".part-step-000000000001", NULL);
+  g_auto (Model) model = make_model (5);
+  g_auto (Model) other = make_model (6);
+  const gsize bytes = dimr_parameters_get_length (model.parameters) * sizeof (float);
+  g_autoptr (GPtrArray) folders = NULL;
+  g_autoptr (GError) error = NULL;
+  DimrTrainingState state = { other.parameters, other.average, other.optimizer, 0, "data" };
+
+  g_mkdir (leftover, 0777);
+  dimr_optimizer_get_m (model.optimizer)[3] = 5;
+  dimr_optimizer_get_v (model.optimizer)[4] = 6;
+  for (guint64 step = 1; step <= 4; step++)
+    {
+      const DimrTrainingState made = { model.parameters, model.average, model.optimizer, step, "data" };
+
+      dimr_parameters_get_values (model.parameters)[0] = (float) step;
+      dimr_optimizer_set_step (model.optimizer, step);
+      dimr_snapshot_write (folder, &made, small_config, "# Card\n", 2, NULL, NULL, NULL, &error);
+      g_assert_no_error (error);
+    }
+  g_assert_false (g_file_test (leftover, G_FILE_TEST_EXISTS));
+  folders = dimr_snapshot_list (folder);
+  g_assert_cmpuint (folders->len, ==, 2);
+  g_assert_true (g_str_has_suffix (g_ptr_array_index (folders, 0), "step-000000000004"));
+
+  dimr_snapshot_read (g_ptr_array_index (folders, 0), &state, &error);
+  g_assert_no_error (error);
+  g_assert_cmpuint (state.step, ==, 4);
+  g_assert_cmpuint (dimr_optimizer_get_step (other.optimizer), ==, 4);
+  g_assert_cmpmem (dimr_parameters_get_values (other.parameters), bytes, dimr_parameters_get_values (model.parameters), bytes);
+  g_assert_cmpmem (dimr_parameters_get_values (other.average), bytes, dimr_parameters_get_values (model.average), bytes);
+  g_assert_cmpmem (dimr_optimizer_get_m (other.optimizer), bytes, dimr_optimizer_get_m (model.optimizer), bytes);
+  g_assert_cmpmem (dimr_optimizer_get_v (other.optimizer), bytes, dimr_optimizer_get_v (model.optimizer), bytes);
+
+  state.fingerprint = "other data";
+  g_assert_false (dimr_snapshot_read (g_ptr_array_index (folders, 0), &state, &error));
+  g_assert_error (error, DIMR_ERROR, DIMR_ERROR_REQUEST);
+  remove_tree (folder);
+}
+
+static gboolean
+refuse_files (const char *folder,
+              gpointer    user_data,
+              GError    **error)
+{
+  g_set_error_literal (error, DIMR_ERROR, DIMR_ERROR_FILE, "the disk is full");
+  return FALSE;
+}
+
+/* As on a full disk: the old one stays, and nothing of the new one does. */
+static void
+test_failed_snapshot (void)
+{
+  g_autofree char *folder = make_folder ();
+  g_auto (Model) model = make_model (5);
+  DimrTrainingState state = { model.parameters, model.average, model.optimizer, 1, "data" };
+  g_autoptr (GDir) dir = NULL;
+  g_autoptr (GError) error = NULL;
+
+  g_assert_true (dimr_snapshot_write (folder, &state, small_config, "", 1, NULL, NULL, NULL, NULL));
+  state.step = 2;
+  g_assert_false (dimr_snapshot_write (folder, &state, small_config, "", 1, refuse_files, NULL, NULL, &error));
+  g_assert_error (error, DIMR_ERROR, DIMR_ERROR_FILE);
+  dir = g_dir_open (folder, 0, NULL);
+  g_assert_cmpstr (g_dir_read_name (dir), ==, "step-000000000001");
+  g_assert_null (g_dir_read_name (dir));
+  remove_tree (folder);
+}
+
+int
+main (int   argc,
+      char *argv[])
+{
+  g_test_init (&argc, &argv, NULL);
+  g_test_add_func ("/train/photo/reads-jpegs-of-any-size", test_jpeg);
+  g_test_add_func ("/train/photo/reads-grey-jpegs", test_grey_jpeg);
+  g_test_add_func ("/train/photo/refuses-damaged-jpegs", test_bad_jpeg);
+  g_test_add_func ("/train/photo/cuts-and-scales", test_fit);
+  g_test_add_func ("/train/dataset/reads-class-folders", test_folders);
+  g_test_add_func ("/train/dataset/numbers-folders-by-their-names", test_folder_names);
+  g_test_add_func ("/train/dataset/says-what-an-empty-folder-lacks", test_empty_folder);
+  g_test_add_func ("/train/dataset/reads-archives", test_archive);
+  g_test_add_func ("/train/dataset/survives-damaged-archives", test_damaged_archive);
+  g_test_add_func ("/train/batches/every-epoch-is-a-permutation", test_permutation);
+  g_test_add_func ("/train/batches/depend-on-their-number-alone", test_batches);
+  g_test_add_func ("/train/batches/replace-bad-pictures", test_bad_pictures);
+  g_test_add_func ("/train/options/survive-json", test_options);
+  g_test_add_func ("/train/log/crc-is-known", test_crc);
+  g_test_add_func ("/train/log/goes-on-where-the-run-does", test_log);
+  g_test_add_func ("/train/parameters/begin-as-the-paper's", test_initial_values);
+  g_test_add_func ("/train/optimizer/makes-the-step-of-adamw", test_adamw);
+  g_test_add_func ("/train/snapshots/restore-every-byte", test_snapshots);
+  g_test_add_func ("/train/snapshots/appear-whole-or-not-at-all", test_failed_snapshot);
+  return g_test_run ();
+}
