@@ -107,10 +107,8 @@ draw_model (const char     *name,
 
   if (config == NULL)
     {
-      g_autofree char *variants = g_strjoinv (", ", (char **) dimr_config_list_variants ());
-
       g_set_error (error, DIMR_ERROR, DIMR_ERROR_REQUEST,
-                   _("“%s” is neither a file nor a variant; the variants are %s"), name, variants);
+                   _("“%s” is neither a file nor a published model; “dimr info --help” lists those"), name);
       return NULL;
     }
   weights = dimr_weights_new_synthetic (config, precision == DIMR_PRECISION_BF16 ? DIMR_DTYPE_BF16 : DIMR_DTYPE_F32, SEED,
@@ -398,7 +396,7 @@ studio_cli_bench (int    argc,
                           .measure = MEASURE_PEAKS | MEASURE_STEP | MEASURE_OPS | MEASURE_PICTURES };
   g_auto (GStrv) subjects = NULL;
   g_autofree char *device = NULL, *precision = NULL, *batches = NULL, *measure_text = NULL, *output = NULL, *compare = NULL;
-  g_autofree char *owned = NULL, *variants = g_strjoinv (", ", (char **) dimr_config_list_variants ());
+  g_autofree char *owned = NULL, *variants = studio_cli_list_variants ();
   g_autofree char *summary = NULL;
   g_autoptr (GDateTime) now = g_date_time_new_now_utc ();
   g_autoptr (GError) error = NULL;
@@ -419,8 +417,8 @@ studio_cli_bench (int    argc,
   };
 
   summary = g_strdup_printf (_("Measures how fast a model is on a device: an evaluation of the network with guidance, each of\n"
-                               "its operations, whole pictures, and what the device can do at best. A variant of the paper\n"
-                               "(%s) gets random weights."), variants);
+                               "its operations, whole pictures, and what the device can do at best. A published model gets\n"
+                               "random weights where it is told by name:\n%s"), variants);
   if (!studio_cli_parse (_("[MODEL]"), summary,
                          "  dimr bench\n  dimr bench DiMR-XL/2R --device cuda --batches 1,8,32,64 --output before.json\n"
                          "  dimr bench DiMR-M/3R --precision bf16 --measure peaks,ops --compare before.json\n",
@@ -444,7 +442,7 @@ studio_cli_bench (int    argc,
                               measure_text);
   self.subject = subjects != NULL ? subjects[0] : (owned = dimr_paths_dup_default_model ());
   if (self.subject == NULL)
-    return studio_cli_refuse (self.json, _("The model that comes with the program was not found; name one, or one of %s"), variants);
+    return studio_cli_refuse (self.json, _("The model that comes with the program was not found; name one"));
   if (compare != NULL && (self.stored = studio_bench_stored_load (compare, &error)) == NULL)
     return studio_cli_report (error, self.json);
 

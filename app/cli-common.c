@@ -6,6 +6,7 @@
 #include <glib-unix.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 
 #define MAX_EXACT_INTEGER (G_GUINT64_CONSTANT (1) << 53)
 
@@ -233,6 +234,30 @@ studio_cli_format_count (guint64 count)
       i++;
     }
   return g_strdup_printf ("%.*f%s", i == 0 || value >= 99.95 ? 0 : value >= 9.995 ? 1 : 2, value, prefixes[i]);
+}
+
+/* "U-ViT-S/2" → 5: what comes before the size. */
+static gsize
+family_length (const char *variant)
+{
+  const char *dash = g_strrstr_len (variant, (gssize) strcspn (variant, "/"), "-");
+
+  return dash != NULL ? (gsize) (dash - variant) : strlen (variant);
+}
+
+char *
+studio_cli_list_variants (void)
+{
+  const char * const *names = dimr_config_list_variants ();
+  GString *text = g_string_new ("  ");
+
+  for (guint i = 0; names[i] != NULL; i++)
+    {
+      if (i > 0)
+        g_string_append (text, strncmp (names[i - 1], names[i], family_length (names[i])) == 0 ? ", " : "\n  ");
+      g_string_append (text, names[i]);
+    }
+  return g_string_free (text, FALSE);
 }
 
 char *

@@ -82,6 +82,8 @@ void            studio_cli_event_double (JsonBuilder *event,
                                          double       value);
 void            studio_cli_event_print  (JsonBuilder *event);
 
+/* The models that are known without a file: one architecture a line (transfer full). */
+char           *studio_cli_list_variants (void);
 /* "4.28 M", "160 G": three digits and a decimal prefix (transfer full). */
 char           *studio_cli_format_count (guint64      count);
 /* "16.3 MiB" (transfer full) */

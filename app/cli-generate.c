@@ -120,6 +120,8 @@ introduce_json (Run *run)
   studio_cli_event_int (event, "steps", request->n_steps);
   studio_cli_event_string (event, "sampler", dimr_sampler_kind_to_string (request->sampler));
   studio_cli_event_string (event, "grid", dimr_time_grid_to_string (request->time_grid));
+  studio_cli_event_double (event, "eta", request->options.eta);
+  studio_cli_event_int (event, "guided_channels", request->guidance.channels);
   studio_cli_event_string (event, "guidance", dimr_guidance_kind_to_string (request->guidance.kind));
   studio_cli_event_double (event, "cfg", request->guidance.scale);
   studio_cli_event_double (event, "power", request->guidance.power);

@@ -11,6 +11,7 @@
 #include "ui/studio-controls.h"
 #include "ui/studio-guidance-curve.h"
 #include "ui/studio-number-row.h"
+#include "ui/studio-sampler-row.h"
 #include "ui/studio-seed-row.h"
 
 G_BEGIN_DECLS
@@ -22,6 +23,7 @@ struct _StudioControls
   StudioClassPicker *picker;
   StudioNumberRow *guidance_row;
   GtkDropDown *kind_dropdown;
+  GtkCheckButton *channels_check; /* shows where the model was released with some channels guided only */
   GtkRevealer *cosine_revealer;
   StudioGuidanceCurve *curve;
   StudioNumberRow *power_row;
@@ -29,7 +31,7 @@ struct _StudioControls
   GtkToggleButton *draft_button;
   GtkToggleButton *normal_button;
   GtkToggleButton *paper_button;
-  GtkDropDown *sampler_dropdown;
+  StudioSamplerRow *sampler_row;
   StudioSeedRow *seed_row;
   StudioNumberRow *images_row;
   GtkExpander *more;
@@ -48,6 +50,7 @@ struct _StudioControls
 
   DimrModel *model;
   char *device_name; /* what computes now; NULL until known */
+  guint guided_channels;   /* what channels_check stands for; 0: it does not show */
   guint other_micro_batch; /* one that the list does not have, as its last item; 0: none */
   gboolean loading; /* widgets take over stored values: nothing is to be stored */
 };
@@ -62,6 +65,8 @@ void            _studio_controls_set_micro_batch     (StudioControls *self,
 DimrPrecision   _studio_controls_get_precision       (StudioControls *self);
 void            _studio_controls_set_precision       (StudioControls *self,
                                                       DimrPrecision   precision);
+void            _studio_controls_set_guided_channels (StudioControls *self,
+                                                      guint           channels);
 /* Everything that follows from the values. */
 void            _studio_controls_update              (StudioControls *self);
 

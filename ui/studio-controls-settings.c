@@ -12,7 +12,8 @@
 
 /* What store () writes and dup_state () keeps. */
 static const char * const stored_keys[] = {
-  "classes", "guidance-kind", "guidance-scale", "guidance-power", "steps", "sampler", "time-grid",
+  "classes", "guidance-kind", "guidance-scale", "guidance-power", "guide-all-channels", "steps", "sampler",
+  "eta", "clip-x0", "time-grid",
   "seed", "first-index", "images", "batch", "precision", "micro-batch", "previews",
   "skip-unconditional", "reuse-low-branches",
 };
@@ -44,7 +45,8 @@ _studio_controls_store (StudioControls *self)
   GSettings *settings = studio_settings_get ();
   DimrGuidance guidance = _studio_controls_get_guidance (self);
   DimrGuidance usual = _studio_controls_get_default_guidance (self);
-  DimrSamplerKind sampler = gtk_drop_down_get_selected (self->sampler_dropdown);
+  DimrSamplerKind sampler = studio_sampler_row_get_kind (self->sampler_row);
+  DimrSamplerOptions options = studio_sampler_row_get_options (self->sampler_row);
   g_autofree char *seed_text = NULL;
   guint64 seed = 0, first_index = 0;
   const int *classes;
@@ -63,6 +65,9 @@ _studio_controls_store (StudioControls *self)
                        _studio_controls_get_steps (self) == studio_number_row_get_default_value (self->steps_row) ? 0 : _studio_controls_get_steps (self));
   g_settings_set_string (settings, "sampler",
                          sampler == default_sampler (self) ? "" : dimr_sampler_kind_to_string (sampler));
+  g_settings_set_double (settings, "eta", options.eta);
+  g_settings_set_boolean (settings, "clip-x0", options.clip);
+  g_settings_set_boolean (settings, "guide-all-channels", usual.channels > 0 && guidance.channels == 0);
   g_settings_set_string (settings, "time-grid",
                          dimr_time_grid_to_string (gtk_drop_down_get_selected (self->grid_dropdown)));
 
@@ -143,6 +148,7 @@ _studio_controls_load (StudioControls *self)
   g_autofree char *precision_text = g_settings_get_string (settings, "precision");
   DimrPrecision precision = DIMR_PRECISION_AUTO;
   DimrSamplerKind sampler = default_sampler (self);
+  DimrSamplerOptions options = { g_settings_get_double (settings, "eta"), g_settings_get_boolean (settings, "clip-x0") };
   DimrTimeGrid time_grid = DIMR_TIME_GRID_UNIFORM;
   DimrGuidance guidance = _studio_controls_get_default_guidance (self);
   guint steps = g_settings_get_uint (settings, "steps");
@@ -160,7 +166,9 @@ _studio_controls_load (StudioControls *self)
   else
     studio_number_row_set_value (self->steps_row, steps);
   dimr_sampler_kind_from_string (sampler_text, &sampler);
-  gtk_drop_down_set_selected (self->sampler_dropdown, sampler);
+  studio_sampler_row_set_kind (self->sampler_row, sampler);
+  studio_sampler_row_set_options (self->sampler_row, &options);
+  _studio_controls_set_guided_channels (self, g_settings_get_boolean (settings, "guide-all-channels") ? 0 : guidance.channels);
   dimr_time_grid_from_string (grid, &time_grid);
   gtk_drop_down_set_selected (self->grid_dropdown, time_grid);
   studio_number_row_set_value (self->images_row, g_settings_get_uint (settings, "images"));

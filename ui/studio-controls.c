@@ -6,6 +6,7 @@
 
 #include <glib/gi18n.h>
 
+#define MAX_MICRO_BATCH 256 /* as the setting's range */
 #define DRAFT_STEPS 10
 #define PAPER_STEPS 250
 
@@ -22,6 +23,7 @@ _studio_controls_get_guidance (StudioControls *self)
     .kind = gtk_drop_down_get_selected (self->kind_dropdown) == 1 ? DIMR_GUIDANCE_COSINE : DIMR_GUIDANCE_CONSTANT,
     .scale = studio_number_row_get_value (self->guidance_row),
     .power = studio_number_row_get_value (self->power_row),
+    .channels = gtk_check_button_get_active (self->channels_check) ? self->guided_channels : 0,
   };
 }
 
@@ -75,6 +77,18 @@ _studio_controls_set_micro_batch (StudioControls *self,
                           g_list_model_get_n_items (G_LIST_MODEL (list)) - G_N_ELEMENTS (micro_batches), other);
   self->other_micro_batch = micro_batch;
   gtk_drop_down_set_selected (self->micro_batch_dropdown, G_N_ELEMENTS (micro_batches));
+}
+
+/* 0: all of them. The mark shows where the model was released otherwise, or a recipe asks for it. */
+void
+_studio_controls_set_guided_channels (StudioControls *self,
+                                      guint           channels)
+{
+  guint usual = _studio_controls_get_default_guidance (self).channels;
+
+  self->guided_channels = channels > 0 ? channels : usual;
+  gtk_widget_set_visible (GTK_WIDGET (self->channels_check), self->guided_channels > 0);
+  gtk_check_button_set_active (self->channels_check, channels > 0);
 }
 
 /* --- What follows from the values --- */
@@ -148,6 +162,9 @@ on_changed (StudioControls *self)
   update_guidance (self);
   update_presets (self);
   update_summary (self);
+  /* DDPM and DDIM have steps of their own. */
+  gtk_widget_set_sensitive (GTK_WIDGET (self->grid_dropdown),
+                            !dimr_sampler_kind_has_options (studio_sampler_row_get_kind (self->sampler_row)));
   if (!self->loading)
     _studio_controls_store (self);
 }
@@ -191,6 +208,7 @@ studio_controls_class_init (StudioControlsClass *klass)
   g_type_ensure (STUDIO_TYPE_CLASS_PICKER);
   g_type_ensure (STUDIO_TYPE_GUIDANCE_CURVE);
   g_type_ensure (STUDIO_TYPE_NUMBER_ROW);
+  g_type_ensure (STUDIO_TYPE_SAMPLER_ROW);
   g_type_ensure (STUDIO_TYPE_SEED_ROW);
   G_OBJECT_CLASS (klass)->dispose = studio_controls_dispose;
 
@@ -199,6 +217,7 @@ studio_controls_class_init (StudioControlsClass *klass)
   gtk_widget_class_bind_template_child (widget_class, StudioControls, picker);
   gtk_widget_class_bind_template_child (widget_class, StudioControls, guidance_row);
   gtk_widget_class_bind_template_child (widget_class, StudioControls, kind_dropdown);
+  gtk_widget_class_bind_template_child (widget_class, StudioControls, channels_check);
   gtk_widget_class_bind_template_child (widget_class, StudioControls, cosine_revealer);
   gtk_widget_class_bind_template_child (widget_class, StudioControls, curve);
   gtk_widget_class_bind_template_child (widget_class, StudioControls, power_row);
@@ -206,7 +225,7 @@ studio_controls_class_init (StudioControlsClass *klass)
   gtk_widget_class_bind_template_child (widget_class, StudioControls, draft_button);
   gtk_widget_class_bind_template_child (widget_class, StudioControls, normal_button);
   gtk_widget_class_bind_template_child (widget_class, StudioControls, paper_button);
-  gtk_widget_class_bind_template_child (widget_class, StudioControls, sampler_dropdown);
+  gtk_widget_class_bind_template_child (widget_class, StudioControls, sampler_row);
   gtk_widget_class_bind_template_child (widget_class, StudioControls, seed_row);
   gtk_widget_class_bind_template_child (widget_class, StudioControls, images_row);
   gtk_widget_class_bind_template_child (widget_class, StudioControls, more);
@@ -239,17 +258,10 @@ name_widget (gpointer    widget,
 static void
 studio_controls_init (StudioControls *self)
 {
-  g_autoptr(GtkStringList) samplers = gtk_string_list_new (NULL);
-
   self->loading = TRUE;
   gtk_widget_init_template (GTK_WIDGET (self));
 
-  for (guint i = 0; i < DIMR_N_SAMPLERS; i++)
-    gtk_string_list_append (samplers, dimr_sampler_kind_get_label (i));
-  gtk_drop_down_set_model (self->sampler_dropdown, G_LIST_MODEL (samplers));
-
   name_widget (self->kind_dropdown, _("Guidance over the steps"), NULL);
-  name_widget (self->sampler_dropdown, _("Sampler"), _("How the steps are combined into a picture"));
   name_widget (self->grid_dropdown, _("Step spacing"), _("How the steps lie between noise and picture"));
   name_widget (self->precision_dropdown, _("Precision"),
                _("Automatic takes what suits the device; bfloat16 is faster where the device has it, and slightly less exact"));
@@ -264,6 +276,12 @@ studio_controls_init (StudioControls *self)
   _studio_controls_load (self);
 }
 
+static gboolean
+has_lower_branches (StudioControls *self)
+{
+  return self->model && dimr_config_get_n_branches (dimr_model_peek_config (self->model)) > 1;
+}
+
 void
 studio_controls_set_model (StudioControls *self,
                            DimrModel      *model)
@@ -272,6 +290,7 @@ studio_controls_set_model (StudioControls *self,
 
   g_set_object (&self->model, model);
   self->loading = TRUE;
+  gtk_widget_set_sensitive (GTK_WIDGET (self->reuse_row), has_lower_branches (self));
   studio_class_picker_set_model (self->picker, model);
   _studio_controls_load (self);
 }
@@ -311,7 +330,7 @@ check (StudioControls *self)
       if (!studio_number_row_check (rows[i]))
         return FALSE;
     }
-  return studio_seed_row_check (self->seed_row);
+  return studio_sampler_row_check (self->sampler_row) && studio_seed_row_check (self->seed_row);
 }
 
 DimrRequest *
@@ -336,13 +355,15 @@ studio_controls_dup_request (StudioControls *self)
   if (!studio_seed_row_get_seed (self->seed_row, &request->seed, &request->first_index))
     request->seed = dimr_request_random_seed ();
   request->n_steps = _studio_controls_get_steps (self);
-  request->sampler = gtk_drop_down_get_selected (self->sampler_dropdown);
-  request->time_grid = gtk_drop_down_get_selected (self->grid_dropdown);
+  request->sampler = studio_sampler_row_get_kind (self->sampler_row);
+  request->options = studio_sampler_row_get_options (self->sampler_row);
+  if (!dimr_sampler_kind_has_options (request->sampler))
+    request->time_grid = gtk_drop_down_get_selected (self->grid_dropdown);
   request->guidance = _studio_controls_get_guidance (self);
   request->precision = _studio_controls_get_precision (self);
   request->micro_batch = _studio_controls_get_micro_batch (self);
   request->skip_unconditional = gtk_switch_get_active (self->skip_switch);
-  if (self->model && dimr_model_peek_config (self->model)->n_stages > 1)
+  if (has_lower_branches (self))
     request->reuse_low_branches = (guint) studio_number_row_get_value (self->reuse_row);
   request->batch = (guint) studio_number_row_get_value (self->batch_row);
   request->previews = gtk_switch_get_active (self->previews_switch);
@@ -371,6 +392,8 @@ studio_controls_apply_recipe (StudioControls    *self,
                               const DimrRecipe  *recipe,
                               StudioRecipeParts  parts)
 {
+  gboolean is_of_device;
+
   g_return_if_fail (STUDIO_IS_CONTROLS (self));
   g_return_if_fail (recipe != NULL);
 
@@ -383,11 +406,14 @@ studio_controls_apply_recipe (StudioControls    *self,
       if (recipe->guidance.kind == DIMR_GUIDANCE_COSINE)
         studio_number_row_set_value (self->power_row, recipe->guidance.power);
       studio_number_row_set_value (self->steps_row, recipe->n_steps);
-      gtk_drop_down_set_selected (self->sampler_dropdown, recipe->sampler);
+      studio_sampler_row_set_kind (self->sampler_row, recipe->sampler);
+      studio_sampler_row_set_options (self->sampler_row, &recipe->options);
+      _studio_controls_set_guided_channels (self, recipe->guidance.channels);
       gtk_drop_down_set_selected (self->grid_dropdown, recipe->time_grid);
       _studio_controls_set_precision (self, recipe->precision);
       /* It belongs to the device: elsewhere it costs time and brings no byte back. */
-      _studio_controls_set_micro_batch (self, g_strcmp0 (recipe->device, self->device_name) == 0 ? recipe->micro_batch : 0);
+      is_of_device = g_strcmp0 (recipe->device, self->device_name) == 0 && recipe->micro_batch <= MAX_MICRO_BATCH;
+      _studio_controls_set_micro_batch (self, is_of_device ? recipe->micro_batch : 0);
       gtk_switch_set_active (self->skip_switch, recipe->skip_unconditional);
       studio_number_row_set_value (self->reuse_row, MAX (recipe->reuse_low_branches, 1));
       studio_number_row_set_value (self->images_row, 1);

@@ -119,7 +119,10 @@ show_recipe (StudioDetails    *self,
   else
     set_row (self, ROW_INDEX, NULL);
   set_row (self, ROW_GUIDANCE, guidance);
-  set_row (self, ROW_SAMPLER, dimr_sampler_kind_get_label (recipe->sampler));
+  if (recipe->options.eta > 0)
+    set_row_f (self, ROW_SAMPLER, _("%s, eta %g"), dimr_sampler_kind_get_label (recipe->sampler), recipe->options.eta);
+  else
+    set_row (self, ROW_SAMPLER, dimr_sampler_kind_get_label (recipe->sampler));
   set_row (self, ROW_PRECISION, recipe->precision == DIMR_PRECISION_BF16 ? "bfloat16" :
                                 recipe->precision == DIMR_PRECISION_F32 ? _("32-bit float") : _("the device's"));
   if (recipe->micro_batch > 1)

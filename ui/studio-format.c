@@ -29,14 +29,21 @@ studio_format_seconds (double seconds)
 char *
 studio_format_guidance (const DimrGuidance *guidance)
 {
+  g_autofree char *text = NULL;
+
+  if (guidance->scale == 1 && guidance->kind == DIMR_GUIDANCE_CONSTANT)
+    return g_strdup (_("1 (off)"));
   if (guidance->kind == DIMR_GUIDANCE_COSINE)
     /* Translators: guidance g, the same as w, and the power of its course over the steps. */
-    return g_strdup_printf (_("%.4g (w = %.4g), power-cosine %.4g"),
-                            guidance->scale, guidance->scale - 1, guidance->power);
-  if (guidance->scale == 1)
-    return g_strdup (_("1 (off)"));
-  /* Translators: guidance g, and the same as w. */
-  return g_strdup_printf (_("%.4g (w = %.4g)"), guidance->scale, guidance->scale - 1);
+    text = g_strdup_printf (_("%.4g (w = %.4g), power-cosine %.4g"), guidance->scale, guidance->scale - 1, guidance->power);
+  else
+    /* Translators: guidance g, and the same as w. */
+    text = g_strdup_printf (_("%.4g (w = %.4g)"), guidance->scale, guidance->scale - 1);
+  if (guidance->channels == 0)
+    return g_steal_pointer (&text);
+  /* Translators: %s is the guidance; only the first %u channels of the latent are guided. */
+  return g_strdup_printf (ngettext ("%s of the first channel", "%s of the first %u channels", guidance->channels), text,
+                          guidance->channels);
 }
 
 char *

@@ -190,7 +190,7 @@ dimr_denoiser_new (DimrModel                   *model,
   self->device = g_object_ref (device);
   self->settings = *settings;
   self->settings.guided &= config->has_null_class;
-  self->settings.variance &= config->vit.learn_sigma;
+  self->settings.variance = settings->variance && dimr_config_tells_variance (config);
   self->output_len = (self->settings.variance ? 2 : 1) * (gsize) config->channels * config->image_size * config->image_size;
   self->image_len = (gsize) config->channels * config->image_size * config->image_size;
   self->low_of = -1;

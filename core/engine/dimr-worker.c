@@ -79,7 +79,7 @@ get_settings (Run *self)
     .micro_batch = self->device.micro_batch,
     .guided = dimr_guidance_is_on (&request->guidance) && dimr_model_peek_config (self->model)->has_null_class,
     .keep_low = request->reuse_low_branches > 1,
-    .variance = request->sampler == DIMR_SAMPLER_DDPM && dimr_model_peek_config (self->model)->vit.learn_sigma,
+    .variance = request->sampler == DIMR_SAMPLER_DDPM && dimr_config_tells_variance (dimr_model_peek_config (self->model)),
     .guided_channels = request->guidance.channels,
   };
 }

@@ -45,6 +45,8 @@ struct _DimrArchitecture
                                    GError                  **error);
   /* Branches, each with one prediction; the sampler uses the last. */
   guint       (*get_n_branches)   (const DimrConfig         *config);
+  /* Channels of the last prediction: C, or 2·C with a variance. */
+  guint       (*get_n_channels)   (const DimrConfig         *config);
   void        (*get_branch)       (const DimrConfig         *config,
                                    guint                     branch,
                                    DimrBranchInfo           *info);

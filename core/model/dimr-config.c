@@ -238,6 +238,13 @@ dimr_config_get_n_branches (const DimrConfig *self)
   return self->architecture->get_n_branches (self);
 }
 
+gboolean
+dimr_config_tells_variance (const DimrConfig *self)
+{
+  g_return_val_if_fail (self != NULL, FALSE);
+  return self->architecture->get_n_channels (self) > self->channels;
+}
+
 void
 dimr_config_get_branch (const DimrConfig *self,
                         guint             branch,

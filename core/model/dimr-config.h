@@ -152,6 +152,8 @@ guint       dimr_config_get_n_classes (const DimrConfig *self);
 /* "DiMR", "U-ViT", "DiT" (static) */
 const char *dimr_config_get_architecture_name (const DimrConfig *self);
 guint       dimr_config_get_n_branches (const DimrConfig *self);
+/* TRUE where the network also says how large the variance of a step is: its output has 2·C channels. */
+gboolean    dimr_config_tells_variance (const DimrConfig *self);
 void        dimr_config_get_branch (const DimrConfig *self,
                                     guint             branch,
                                     DimrBranchInfo   *info);

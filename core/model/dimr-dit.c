@@ -212,7 +212,7 @@ build_head (DimrBuilder *self,
 {
   static const char * const names[] = { "shift", "scale" };
   const DimrVitConfig *vit = &self->config->vit;
-  const guint c = self->config->channels, n_out = (vit->learn_sigma ? 2 : 1) * c;
+  const guint c = self->config->channels, n_out = dimr_vit_get_n_channels (self->config);
   DimrNodeId ada[2], eps;
 
   build_modulation (self, "final_layer", condition, names, 2, ada);
@@ -262,6 +262,7 @@ const DimrArchitecture dimr_architecture_dit = {
   .set_defaults = set_defaults,
   .recognise = recognise,
   .get_n_branches = dimr_vit_get_n_branches,
+  .get_n_channels = dimr_vit_get_n_channels,
   .get_branch = get_branch,
   .build = build,
 };

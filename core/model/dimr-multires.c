@@ -373,6 +373,12 @@ get_n_branches (const DimrConfig *config)
   return config->n_stages;
 }
 
+static guint
+get_n_channels (const DimrConfig *config)
+{
+  return config->channels;
+}
+
 static void
 get_branch (const DimrConfig *config,
             guint             branch,
@@ -401,6 +407,7 @@ const DimrArchitecture dimr_architecture_multires = {
   .set_defaults = dimr_multires_set_defaults,
   .recognise = dimr_multires_recognise,
   .get_n_branches = get_n_branches,
+  .get_n_channels = get_n_channels,
   .get_branch = get_branch,
   .build = build,
 };

@@ -272,6 +272,7 @@ const DimrArchitecture dimr_architecture_uvit = {
   .set_defaults = set_defaults,
   .recognise = recognise,
   .get_n_branches = dimr_vit_get_n_branches,
+  .get_n_channels = dimr_vit_get_n_channels,
   .get_branch = get_branch,
   .build = build,
 };

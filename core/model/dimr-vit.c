@@ -254,3 +254,9 @@ dimr_vit_get_n_branches (const DimrConfig *config)
 {
   return 1;
 }
+
+guint
+dimr_vit_get_n_channels (const DimrConfig *config)
+{
+  return (config->vit.learn_sigma ? 2 : 1) * config->channels;
+}

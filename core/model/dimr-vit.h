@@ -65,5 +65,6 @@ gboolean    dimr_vit_check_size       (const DimrConfig  *config,
                                        const DimrShape   *x,
                                        GError           **error);
 guint       dimr_vit_get_n_branches   (const DimrConfig  *config);
+guint       dimr_vit_get_n_channels   (const DimrConfig  *config);
 
 G_END_DECLS

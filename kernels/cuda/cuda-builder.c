@@ -29,6 +29,20 @@ static const CudaOp * const ops[DIMR_N_OPS] = {
   [DIMR_OP_DEPTHWISE_CONV] = &cuda_op_depthwise_conv,
   [DIMR_OP_PIXEL_SHUFFLE] = &cuda_op_pixel_shuffle,
   [DIMR_OP_CONV_TO_IMAGE] = &cuda_op_conv_to_image,
+  [DIMR_OP_TO_IMAGE] = &cuda_op_to_image,
+  [DIMR_OP_SLICE_CHANNELS] = &cuda_op_slice_channels,
+  [DIMR_OP_REPEAT] = &cuda_op_repeat,
+  [DIMR_OP_TIMESTEP_EMBEDDING] = &cuda_op_timestep_embedding,
+  [DIMR_OP_SILU] = &cuda_op_silu,
+  [DIMR_OP_GELU] = &cuda_op_gelu,
+  [DIMR_OP_GELU_TANH] = &cuda_op_gelu_tanh,
+  [DIMR_OP_MODULATE] = &cuda_op_modulate,
+  [DIMR_OP_GATED_ADD] = &cuda_op_gated_add,
+  [DIMR_OP_IMAGE_TO_MAP] = &cuda_op_image_to_map,
+  [DIMR_OP_UPSAMPLE_NEAREST] = &cuda_op_upsample_nearest,
+  [DIMR_OP_GROUP_STATS] = &cuda_op_group_stats,
+  [DIMR_OP_GROUP_NORM] = &cuda_op_group_norm,
+  [DIMR_OP_CONV2D] = &cuda_op_conv2d,
 };
 
 const CudaOp *
@@ -346,14 +360,17 @@ cuda_builder_timed (CudaBuilder *self,
                     guint        slot)
 {
   const DimrNodeId input = dimr_graph_peek_node (self->graph, id)->inputs[slot];
-  const DimrNode *vector = dimr_graph_peek_node (self->graph, input);
+  const DimrNode *vector;
   CudaTimedRef ref = { 0 };
 
+  if (input == DIMR_NODE_NONE)
+    return ref;
   if (cuda_series_find (self->series, input, &ref.entry))
     {
       ref.series = self->series;
       return ref;
     }
+  vector = dimr_graph_peek_node (self->graph, input);
   ref.fixed.values = cuda_builder_read (self, id, slot);
   ref.fixed.image_stride = vector->shape.dims[0] > 1 ? (gsize) cuda_n_channels (vector) : 0;
   return ref;

@@ -331,6 +331,75 @@ cudaError_t cuda_upsample_nearest (cudaStream_t       stream,
                                   int                 d,
                                   int                 f);
 
+/* ---- the autoencoder ---- */
+
+/* A part of a map, in pixels. */
+typedef struct
+{
+  int top, left, height, width;
+} CudaRegion;
+
+/* Floats of scratch memory that cuda_group_stats() needs for regions of @n_pixels. */
+size_t      cuda_group_stats_scratch (int             batch,
+                                  int                 n_pixels,
+                                  int                 d);
+/* x [B, H, W, D] → stats [B, groups, 2] float: mean and biased variance of each group in the region */
+cudaError_t cuda_group_stats     (cudaStream_t        stream,
+                                  CudaType            type,
+                                  const void         *x,
+                                  float              *scratch,
+                                  float              *stats,
+                                  int                 batch,
+                                  int                 height,
+                                  int                 width,
+                                  int                 d,
+                                  int                 groups,
+                                  CudaRegion          region);
+/* stats (from image to image @stats_stride floats; 0: one for all), weight and bias [D] → folded [B, 2, D]:
+ * what x is multiplied with and what is added to it then */
+cudaError_t cuda_group_norm_fold (cudaStream_t        stream,
+                                  const float        *stats,
+                                  size_t              stats_stride,
+                                  const float        *weight,
+                                  const float        *bias,
+                                  float              *folded,
+                                  int                 batch,
+                                  int                 d,
+                                  int                 groups,
+                                  float               eps);
+/* x, out [rows, D], may be the same; then SiLU where asked for */
+cudaError_t cuda_group_norm      (cudaStream_t        stream,
+                                  CudaType            type,
+                                  const void         *x,
+                                  const float        *folded,
+                                  int                 silu,
+                                  void               *out,
+                                  int                 rows,
+                                  int                 rows_per_image,
+                                  int                 d);
+
+/* A convolution of x [B, H, W, D] by a kernel of k × k. On their way the values go through the norm
+ * where there is one, and the map is enlarged by the factor; pixels outside are 0. */
+typedef struct
+{
+  const void  *x;
+  const float *folded;     /* cuda_group_norm_fold(); NULL: no norm */
+  int          silu;
+  int          height, width, d;
+  int          k, stride, pad_before;
+  int          factor;     /* 1: none */
+  int          out_height, out_width;
+} CudaConv2d;
+
+/* Rows [first, first + rows) of the matrix [B · H' · W', k · k · D], columns ordered (ky, kx, d), whose
+ * product with weights [N, k · k · D] is the convolution */
+cudaError_t cuda_conv_rows       (cudaStream_t        stream,
+                                  CudaType            type,
+                                  const CudaConv2d   *conv,
+                                  void               *out,
+                                  int                 first,
+                                  int                 rows);
+
 /* ---- FP8 ---- */
 
 /* x [rows, D] bf16 → out [rows, D] e4m3 and scale [rows]: x ≈ scale · out, with the row's largest

@@ -32,17 +32,17 @@ launch_product (CudaDevice     *device,
   return cuda_product_run (self->product, device, &self->data, stream, error);
 }
 
-static void
-add_product (CudaBuilder           *builder,
-             const CudaProductKey  *key,
-             const CudaProductData *data)
+void
+cuda_builder_add_product (CudaBuilder           *self,
+                          const CudaProductKey  *key,
+                          const CudaProductData *data)
 {
-  ProductLaunch *launch = cuda_builder_alloc (builder, sizeof *launch);
+  ProductLaunch *launch = cuda_builder_alloc (self, sizeof *launch);
 
   launch->data = *data;
-  if (builder->error == NULL)
-    launch->product = cuda_products_get (builder->device->products, key, data, &builder->error);
-  cuda_builder_add (builder, launch_product, launch);
+  if (self->error == NULL)
+    launch->product = cuda_products_get (self->device->products, key, data, &self->error);
+  cuda_builder_add (self, launch_product, launch);
 }
 
 static gsize
@@ -129,7 +129,7 @@ add_products (CudaBuilder     *builder,
 
       data->x = cuda_builder_read (builder, id, i);
       data->weight = weight != NULL ? weight + column * size : NULL;
-      add_product (builder, &key, data);
+      cuda_builder_add_product (builder, &key, data);
       data->c = data->y;
       column += key.k;
     }
@@ -249,7 +249,7 @@ geglu_prepare (CudaBuilder    *builder,
   GateLaunch *gate = cuda_builder_alloc (builder, sizeof *gate);
 
   *gate = (GateLaunch){ builder->type, data.y, half, cuda_builder_write (builder, id), cuda_n_rows (node), (int) n };
-  add_product (builder, &key, &data);
+  cuda_builder_add_product (builder, &key, &data);
   cuda_builder_add (builder, launch_gate, gate);
 }
 

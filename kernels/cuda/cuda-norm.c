@@ -78,8 +78,6 @@ static const char *
 layer_norm_supports (const DimrGraph *graph,
                      const DimrNode  *node)
 {
-  if (node->inputs[0] == DIMR_NODE_NONE || node->inputs[1] == DIMR_NODE_NONE)
-    return "norms without a weight and a bias";
   if (node->n_inputs - 2 > CUDA_MAX_SOURCES)
     return "more than 64 inputs";
   return cuda_n_channels (node) <= MAX_CHANNELS ? NULL : "more than 65,536 channels";

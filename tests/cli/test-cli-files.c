@@ -80,18 +80,24 @@ test_convert_refuses_what_is_no_checkpoint (void)
   cli_remove_folder (folder);
 }
 
-/* Case "mixed" of the reference as the file that `forward` takes. */
+/* Case @prefix of the reference as the file that `forward` takes. */
 static void
 write_input (DimrWeights *reference,
+             const char  *prefix,
+             const char  *time,
              const char  *path)
 {
-  const char *const names[] = { "x", "log_snr", "y", NULL };
-  DimrTensor *tensors[] = {
-    dimr_weights_peek (reference, "mixed.x"),
-    dimr_weights_peek (reference, "mixed.log_snr"),
-    dimr_weights_peek (reference, "mixed.y"),
-  };
+  const char *const names[] = { "x", time, "y", NULL };
+  DimrTensor *tensors[3];
   g_autoptr (GError) error = NULL;
+
+  for (guint i = 0; i < G_N_ELEMENTS (tensors); i++)
+    {
+      g_autofree char *full = g_strdup_printf ("%s.%s", prefix, names[i]);
+
+      tensors[i] = dimr_weights_peek (reference, full);
+      g_assert_nonnull (tensors[i]);
+    }
 
   dimr_safetensors_write (path, names, tensors, NULL, NULL, NULL, NULL, &error);
   g_assert_no_error (error);
@@ -107,7 +113,7 @@ test_forward_gives_the_reference_numbers (void)
   g_autoptr (DimrWeights) reference = open_weights (REFERENCE "A_dimr_2r_latent/forward.safetensors");
   g_autoptr (DimrWeights) written = NULL;
 
-  write_input (reference, input);
+  write_input (reference, "mixed", "log_snr", input);
   cli_run (&result, "forward --model " REFERENCE "A_dimr_2r_latent --device cpu --precision auto --input %s --output %s "
                     "--taps stages.0.blocks.0.out,stages.1.input_layer", input, output);
   cli_assert_status (&result, 0);
@@ -121,6 +127,39 @@ test_forward_gives_the_reference_numbers (void)
            input, output);
   cli_assert_status (&result, 2);
   g_assert_nonnull (strstr (result.err, "stages.0.blocks.99.out"));
+  cli_remove_folder (folder);
+}
+
+/* U-ViT and DiT are told t; a file of the other kind is refused by the name of what it lacks. */
+static void
+test_forward_of_other_architectures (void)
+{
+  static const struct
+  {
+    const char *folder;
+    const char *tap;
+  } models[] = { { "H_uvit", "mid_block" }, { "H_dit", "ada.blocks.1.gate_msa" } };
+  char *folder = cli_make_folder ();
+  g_autofree char *input = g_build_filename (folder, "in.safetensors", NULL);
+  g_autofree char *output = g_build_filename (folder, "out.safetensors", NULL);
+
+  for (guint i = 0; i < G_N_ELEMENTS (models); i++)
+    {
+      g_auto (CliResult) result = { 0 };
+      g_autofree char *name = g_strdup_printf (REFERENCE "%s/forward.safetensors", models[i].folder);
+      g_autoptr (DimrWeights) reference = open_weights (name), written = NULL;
+
+      write_input (reference, "c0", "t", input);
+      cli_run (&result, "forward --model " REFERENCE "%s --input %s --output %s --taps %s", models[i].folder, input, output,
+               models[i].tap);
+      cli_assert_status (&result, 0);
+      written = open_weights (output);
+      assert_near (dimr_weights_peek (written, "out0"), dimr_weights_peek (reference, "c0.out"), 5e-5f);
+      g_assert_nonnull (dimr_weights_peek (written, models[i].tap));
+      cli_run (&result, "forward --model " REFERENCE "A_dimr_2r_latent --input %s --output %s", input, output);
+      cli_assert_status (&result, 2);
+      g_assert_nonnull (strstr (result.err, "'log_snr'"));
+    }
   cli_remove_folder (folder);
 }
 
@@ -196,6 +235,7 @@ main (int    argc,
   g_test_add_func ("/cli/convert/keeps-every-tensor", test_convert_keeps_every_tensor);
   g_test_add_func ("/cli/convert/refuses-what-is-no-checkpoint", test_convert_refuses_what_is_no_checkpoint);
   g_test_add_func ("/cli/forward/gives-the-reference-numbers", test_forward_gives_the_reference_numbers);
+  g_test_add_func ("/cli/forward/takes-t-for-other-architectures", test_forward_of_other_architectures);
   g_test_add_func ("/cli/info/tells-table-4", test_info_tells_table_four);
   g_test_add_func ("/cli/info/takes-every-kind-of-model", test_info_takes_every_kind_of_model);
   return g_test_run ();

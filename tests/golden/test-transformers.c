@@ -121,6 +121,7 @@ test_shared_time (gconstpointer data)
   g_autoptr (DimrPlan) shared_plan = NULL, single_plan = NULL;
   g_autoptr (DimrProgram) shared = NULL, single = NULL;
   const gsize n = dimr_tensor_get_n_elements (reference_peek (file, "c0.x"));
+  const double allowed = g_getenv ("DIMR_TEST_DEVICE") != NULL ? 1e-5 : 0;
   g_autofree float *t = dimr_tensor_dup_f32 (reference_peek (file, "c0.t")), *a = NULL, *b = NULL;
   g_autoptr (GError) error = NULL;
   float equal[3];
@@ -137,7 +138,9 @@ test_shared_time (gconstpointer data)
   b = g_new (float, n_out);
   dimr_program_read (shared, dimr_plan_get_output (shared_plan, 0), a, n_out);
   dimr_program_read (single, dimr_plan_get_output (single_plan, 0), b, n_out);
-  g_assert_cmpmem (a, n_out * sizeof *a, b, n_out * sizeof *b);
+  /* A math library may sum one row in another order than three. */
+  for (gsize i = 0; i < n_out; i++)
+    g_assert_cmpfloat (fabs ((double) a[i] - b[i]), <=, allowed);
 }
 
 static void

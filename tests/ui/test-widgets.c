@@ -11,6 +11,7 @@
 #include "ui/studio-format.h"
 #include "ui/studio-markdown.h"
 #include "ui/studio-number-row.h"
+#include "ui/studio-sampler-row.h"
 #include "ui/studio-texture.h"
 #include "ui/studio-wrap-layout.h"
 
@@ -406,6 +407,40 @@ test_wrap (void)
   gtk_window_destroy (window);
 }
 
+/* Every sampler says what it does, and only those that can be told something show what. */
+static void
+test_sampler_row (void)
+{
+  StudioSamplerRow *row = g_object_new (STUDIO_TYPE_SAMPLER_ROW, NULL);
+  GtkWindow *window = show (GTK_WIDGET (row), 300, 300);
+  GtkLabel *explanation = studio_test_child (row, STUDIO_TYPE_SAMPLER_ROW, "explanation");
+  GtkWidget *eta = studio_test_child (row, STUDIO_TYPE_SAMPLER_ROW, "eta_row");
+  GtkWidget *clip = studio_test_child (row, STUDIO_TYPE_SAMPLER_ROW, "clip_check");
+  const DimrSamplerOptions wanted = { 0.25, TRUE };
+  guint n_changed = 0;
+
+  g_signal_connect (row, "changed", G_CALLBACK (count), &n_changed);
+  studio_sampler_row_set_options (row, &wanted);
+  for (guint kind = DIMR_N_SAMPLERS; kind-- > 0;)
+    {
+      DimrSamplerOptions options;
+
+      n_changed = 0;
+      studio_sampler_row_set_kind (row, kind);
+      g_assert_cmpuint (n_changed, >=, 1);
+      g_assert_cmpint (studio_sampler_row_get_kind (row), ==, kind);
+      g_assert_cmpuint (strlen (gtk_label_get_text (explanation)), >, 20);
+      options = studio_sampler_row_get_options (row);
+      g_assert_cmpfloat (options.eta, ==, kind == DIMR_SAMPLER_DDIM ? 0.25 : 0);
+      g_assert_cmpint (options.clip, ==, dimr_sampler_kind_has_options (kind));
+      g_assert_cmpint (gtk_widget_get_visible (eta), ==, kind == DIMR_SAMPLER_DDIM);
+      g_assert_cmpint (gtk_widget_get_visible (clip), ==, dimr_sampler_kind_has_options (kind));
+      g_assert_true (studio_sampler_row_check (row));
+    }
+  g_assert_cmpuint (studio_test_count_unnamed (GTK_WIDGET (window)), ==, 0);
+  gtk_window_destroy (window);
+}
+
 int
 main (int    argc,
       char **argv)
@@ -420,6 +455,7 @@ main (int    argc,
   g_test_add_func ("/widgets/texture/a-thumbnail-averages-whole-blocks", test_thumbnail);
   g_test_add_func ("/widgets/number-row/typing-wins-and-nothing-is-clipped", test_number_row);
   g_test_add_func ("/widgets/number-row/the-wheel-turns-only-what-has-the-focus", test_wheel);
+  g_test_add_func ("/widgets/sampler-row/explains-itself", test_sampler_row);
   g_test_add_func ("/widgets/text/markdown-becomes-valid-markup", test_markdown);
   g_test_add_func ("/widgets/text/seconds-read-well", test_seconds);
   g_test_add_func ("/widgets/layout/children-wrap-like-words", test_wrap);

@@ -12,6 +12,7 @@
 #include "ui/studio-class-picker.h"
 #include "ui/studio-number-row.h"
 #include "ui/studio-preferences.h"
+#include "ui/studio-sampler-row.h"
 #include "ui/studio-seed-row.h"
 #include "ui/studio-settings.h"
 #include "ui/studio-window-private.h"
@@ -392,10 +393,56 @@ test_save_as (Fixture       *fixture,
   studio_test_settle ();
 }
 
+static StudioSamplerRow *
+sampler_row (StudioWindow *window)
+{
+  return studio_test_child (window->controls, STUDIO_TYPE_CONTROLS, "sampler_row");
+}
+
 static gboolean
 steps_are_seven (gpointer data)
 {
   return studio_number_row_get_value (number_row (data, "steps_row")) == 7;
+}
+
+/* What DDIM was told goes into the request and comes back from a recipe; its steps are its own. */
+static void
+test_sampler_options_restore (Fixture       *fixture,
+                              gconstpointer  data)
+{
+  StudioControls *controls = fixture->window->controls;
+  GtkWidget *grid = studio_test_child (controls, STUDIO_TYPE_CONTROLS, "grid_dropdown");
+  GtkWidget *channels = studio_test_child (controls, STUDIO_TYPE_CONTROLS, "channels_check");
+  const DimrSamplerOptions wanted = { 0.5, TRUE };
+  g_autoptr(DimrRecipe) recipe = dimr_recipe_new ();
+  g_autoptr(DimrRequest) request = NULL;
+  g_autoptr(GVariant) before = NULL;
+
+  studio_class_picker_set_classes (class_picker (fixture->window), (const int[]) { 951 }, 1);
+  gtk_drop_down_set_selected (GTK_DROP_DOWN (grid), 1);
+  before = studio_controls_dup_state (controls);
+  g_assert_false (gtk_widget_get_visible (channels));
+  recipe->class_index = 951;
+  recipe->sampler = DIMR_SAMPLER_DDIM;
+  recipe->options = wanted;
+  recipe->guidance = (DimrGuidance) { DIMR_GUIDANCE_CONSTANT, 2, 1, 2 };
+  studio_controls_apply_recipe (controls, recipe, STUDIO_RECIPE_SETTINGS);
+  g_assert_true (gtk_widget_get_visible (channels));
+  g_assert_false (gtk_widget_get_sensitive (grid));
+
+  request = studio_controls_dup_request (controls);
+  g_assert_cmpint (request->sampler, ==, DIMR_SAMPLER_DDIM);
+  g_assert_cmpfloat (request->options.eta, ==, 0.5);
+  g_assert_true (request->options.clip);
+  g_assert_cmpuint (request->guidance.channels, ==, 2);
+  g_clear_pointer (&request, dimr_request_free);
+
+  studio_controls_set_state (controls, before);
+  request = studio_controls_dup_request (controls);
+  g_assert_cmpint (request->sampler, ==, DIMR_SAMPLER_DPM_SOLVER_FAST);
+  g_assert_cmpfloat (request->options.eta, ==, 0);
+  g_assert_cmpuint (request->guidance.channels, ==, 0);
+  g_assert_true (gtk_widget_get_sensitive (grid));
 }
 
 static void
@@ -412,7 +459,7 @@ test_drop_restores (Fixture       *fixture,
   studio_class_picker_set_classes (class_picker (window), (const int[]) { 951 }, 1);
   studio_number_row_set_value (number_row (window, "guidance_row"), 3.5);
   gtk_drop_down_set_selected (studio_test_child (window->controls, STUDIO_TYPE_CONTROLS, "kind_dropdown"), 1);
-  gtk_drop_down_set_selected (studio_test_child (window->controls, STUDIO_TYPE_CONTROLS, "sampler_dropdown"), 2);
+  studio_sampler_row_set_kind (sampler_row (window), DIMR_SAMPLER_DPM_SOLVER_3M);
   gtk_drop_down_set_selected (studio_test_child (window->controls, STUDIO_TYPE_CONTROLS, "grid_dropdown"), 1);
   generate_one (window, 7);
   seed = studio_picture_peek_recipe (studio_generate_view_get_picture (window->view))->seed;
@@ -423,7 +470,7 @@ test_drop_restores (Fixture       *fixture,
   studio_number_row_reset (number_row (window, "guidance_row"));
   studio_number_row_reset (number_row (window, "steps_row"));
   gtk_drop_down_set_selected (studio_test_child (window->controls, STUDIO_TYPE_CONTROLS, "kind_dropdown"), 0);
-  gtk_drop_down_set_selected (studio_test_child (window->controls, STUDIO_TYPE_CONTROLS, "sampler_dropdown"), 0);
+  studio_sampler_row_set_kind (sampler_row (window), DIMR_SAMPLER_DPM_SOLVER_FAST);
   gtk_drop_down_set_selected (studio_test_child (window->controls, STUDIO_TYPE_CONTROLS, "grid_dropdown"), 0);
   before = studio_controls_dup_state (window->controls);
 
@@ -743,6 +790,7 @@ main (int    argc,
   add ("/window/generate/a-batch-is-a-grid-and-each-cell-a-picture", test_grid);
   add ("/window/generate/the-same-settings-give-the-same-picture", test_same_settings_same_picture);
   add ("/window/files/save-as-writes-a-png-with-its-settings", test_save_as);
+  add ("/window/controls/sampler-options-go-there-and-back", test_sampler_options_restore);
   add ("/window/files/dropping-a-picture-restores-its-settings", test_drop_restores);
   add ("/window/files/pictures-of-the-folder-come-back", test_old_pictures);
   add ("/window/files/the-trash-can-be-undone", test_trash);

@@ -190,6 +190,33 @@ test_variants_are_recognised (void)
     }
 }
 
+/* The others are told by their shapes first, and then by what does not fit. */
+static void
+test_missing_tensors_of_transformers_are_named (void)
+{
+  static const char * const cases[][2] = {
+    { "U-ViT-S/2", "in_blocks.3.mlp.fc2.bias" }, { "U-ViT-H/2", "norm.weight" }, { "DiT-B/4", "blocks.7.adaLN_modulation.1.bias" },
+    { "DiT-XL/2", "t_embedder.mlp.2.weight" },
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++)
+    {
+      g_autoptr (DimrConfig) config = dimr_config_new_for_variant (cases[i][0]), found = NULL;
+      g_autoptr (DimrWeights) incomplete = NULL;
+      g_autoptr (GError) error = NULL;
+      GHashTable *tensors = make_tensors (config);
+
+      g_assert_true (g_hash_table_remove (tensors, cases[i][1]));
+      incomplete = dimr_weights_new_for_tensors (tensors);
+      found = dimr_config_recognise (incomplete, &error);
+      g_assert_no_error (error);
+      g_assert_cmpstr (found->title, ==, cases[i][0]);
+      g_assert_false (dimr_network_check (found, incomplete, NULL, &error));
+      g_assert_error (error, DIMR_ERROR, DIMR_ERROR_MODEL);
+      g_assert_nonnull (strstr (error->message, cases[i][1]));
+    }
+}
+
 /* Weights of one number each, under @names. */
 static DimrWeights *
 make_foreign (const char * const *names)
@@ -378,6 +405,7 @@ main (int argc, char **argv)
   g_test_add_func ("/model/config/nesting-is-bounded", test_config_nesting_is_bounded);
   g_test_add_func ("/model/variants/are-recognised-by-their-tensors", test_variants_are_recognised);
   g_test_add_func ("/model/variants/missing-tensors-are-named", test_missing_tensors_are_named);
+  g_test_add_func ("/model/variants/missing-tensors-of-transformers-are-named", test_missing_tensors_of_transformers_are_named);
   g_test_add_func ("/model/variants/foreign-files-are-named", test_foreign_files_are_named);
   g_test_add_func ("/model/synthetic/has-a-networks-sizes", test_synthetic_weights_have_a_networks_sizes);
   g_test_add_func ("/model/synthetic/follows-its-seed", test_synthetic_weights_follow_their_seed);
