@@ -183,6 +183,23 @@ test_group_norm (void)
       }
 }
 
+/* One head of all channels, and several, wider than those of a diffusion model. */
+static void
+test_wide_attention (void)
+{
+  static const struct { gint64 batch, n, d; guint heads; } cases[] = {
+    { 1, 1, 129, 1 }, { 2, 17, 160, 1 }, { 1, 37, 512, 1 }, { 2, 40, 266, 2 }, { 1, 300, 132, 1 }, { 2, 131, 150, 1 },
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++)
+    {
+      g_autoptr (OpCase) c = op_case_new ();
+      DimrNodeId qkv = op_case_input (c, DIMR_SHAPE (cases[i].batch, cases[i].n, 3 * cases[i].d), .1, 1);
+
+      op_case_check (c, ADD_OP (c, DIMR_OP_ATTENTION, ATTRS (.n_heads = cases[i].heads), qkv), OP_F32);
+    }
+}
+
 static void
 test_layouts (void)
 {
@@ -245,6 +262,7 @@ main (int   argc,
   g_test_add_func ("/ops/group-stats/keeps-digits-far-from-zero", test_group_stats_far_mean);
   g_test_add_func ("/ops/group-stats/looks-at-its-region-only", test_group_stats_region);
   g_test_add_func ("/ops/group-norm/writes-over-its-input", test_group_norm);
+  g_test_add_func ("/ops/attention/takes-wide-heads", test_wide_attention);
   g_test_add_func ("/ops/maps/change-their-layout-and-size", test_layouts);
   g_test_add_func ("/ops/blocks/of-an-autoencoder-are-fused", test_block_is_fused);
   g_test_add_func ("/ops/blocks/upsample-while-they-convolve", test_upsampling_is_fused);
