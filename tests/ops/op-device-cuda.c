@@ -18,13 +18,14 @@ typedef struct
   guint order;
 } Way;
 
+/* A sanitizer sees the same accesses in all of them, and takes its time. */
 static const Way ways[] = {
   { "0", "0", FALSE, 0 },
-#ifdef OP_EMULATED
+#ifndef OP_EMULATED
+  { "1", "0", FALSE, 1 },
+#elif !defined __SANITIZE_ADDRESS__
   { "1", "1", FALSE, 1 },
   { "0", "0", TRUE, 2 },
-#else
-  { "1", "0", FALSE, 1 },
 #endif
 };
 
