@@ -32,17 +32,17 @@ launch_product (CudaDevice     *device,
   return cuda_product_run (self->product, device, &self->data, stream, error);
 }
 
-static void
-add_product (CudaBuilder           *builder,
-             const CudaProductKey  *key,
-             const CudaProductData *data)
+void
+cuda_builder_add_product (CudaBuilder           *self,
+                          const CudaProductKey  *key,
+                          const CudaProductData *data)
 {
-  ProductLaunch *launch = cuda_builder_alloc (builder, sizeof *launch);
+  ProductLaunch *launch = cuda_builder_alloc (self, sizeof *launch);
 
   launch->data = *data;
-  if (builder->error == NULL)
-    launch->product = cuda_products_get (builder->device->products, key, data, &builder->error);
-  cuda_builder_add (builder, launch_product, launch);
+  if (self->error == NULL)
+    launch->product = cuda_products_get (self->device->products, key, data, &self->error);
+  cuda_builder_add (self, launch_product, launch);
 }
 
 static gsize
@@ -50,17 +50,6 @@ align_up (gsize n,
           gsize to)
 {
   return (n + to - 1) / to * to;
-}
-
-/* Bytes to which @offset leaves an aligned address aligned. */
-static guint
-alignment_of (gsize offset)
-{
-  guint alignment = CUDA_ALIGNMENT;
-
-  while (offset % alignment != 0)
-    alignment /= 2;
-  return alignment;
 }
 
 static CudaLayout
@@ -124,12 +113,12 @@ add_products (CudaBuilder     *builder,
         .out = out,
         .bias = i == FIRST_INPUT && data->bias != NULL,
         .add = data->c != NULL,
-        .alignment = alignment_of (column * size),
+        .alignment = cuda_alignment_after (column * size),
       };
 
       data->x = cuda_builder_read (builder, id, i);
       data->weight = weight != NULL ? weight + column * size : NULL;
-      add_product (builder, &key, data);
+      cuda_builder_add_product (builder, &key, data);
       data->c = data->y;
       column += key.k;
     }
@@ -249,7 +238,7 @@ geglu_prepare (CudaBuilder    *builder,
   GateLaunch *gate = cuda_builder_alloc (builder, sizeof *gate);
 
   *gate = (GateLaunch){ builder->type, data.y, half, cuda_builder_write (builder, id), cuda_n_rows (node), (int) n };
-  add_product (builder, &key, &data);
+  cuda_builder_add_product (builder, &key, &data);
   cuda_builder_add (builder, launch_gate, gate);
 }
 

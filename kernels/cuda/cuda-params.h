@@ -19,6 +19,7 @@ typedef enum
   CUDA_LAYOUT_BF16,       /* the same, rounded to bfloat16 */
   CUDA_LAYOUT_DEPTHWISE,  /* [n, 1, √taps, √taps] → [taps, n] floats */
   CUDA_LAYOUT_IMAGE_CONV, /* [n, d, √taps, √taps] → [n, taps, d] floats */
+  CUDA_LAYOUT_IMAGE_CONV_BF16, /* the same, rounded to bfloat16 */
 } CudaLayoutKind;
 
 typedef struct
@@ -26,7 +27,7 @@ typedef struct
   CudaLayoutKind kind;
   gsize          n_elements; /* of each name */
   gsize          stride;     /* elements from one name's to the next one's; zeros between. 0: n_elements */
-  gsize          n, taps;    /* DEPTHWISE, IMAGE_CONV */
+  gsize          n, taps;    /* DEPTHWISE, IMAGE_CONV and its rounded form */
 } CudaLayout;
 
 typedef struct _CudaDevice CudaDevice;
