@@ -276,11 +276,15 @@ extern const CudaOp cuda_op_silu, cuda_op_gelu, cuda_op_gelu_tanh, cuda_op_modul
 
 /* ---- cuda-product.c: y [m, n] = x [m, k] · Wᵀ (+ bias) (+ c) by cuBLASLt ---- */
 
+/* The version of cuBLASLt, as it counts them, that has products of e4m3 with a scale for each row. */
+#define CUDA_F8_BLAS 120900
+
 typedef struct
 {
   gsize    m, n, k;
   gsize    weight_stride; /* elements from row to row of W [n, k]; the others are dense */
   CudaType type;          /* of x and W */
+  gboolean f8;            /* but these are e4m3, with a scale for each of their rows, and bias is bf16 */
   CudaType out;           /* of y, c and bias */
   gboolean bias;
   gboolean add;           /* c, which may be y */
@@ -290,6 +294,7 @@ typedef struct
 typedef struct
 {
   gconstpointer weight, x, bias, c;
+  const float  *weight_scales, *x_scales; /* [n], [m] */
   gpointer      y;
   gpointer      workspace; /* [product_workspace of the device] */
 } CudaProductData;
@@ -310,6 +315,23 @@ gboolean       cuda_product_run        (CudaProduct           *self,
                                         cudaStream_t           stream,
                                         GError               **error);
 guint          cuda_products_get_size  (CudaProducts          *self);
+/* Of cuBLASLt: that of its library or that of the header, whichever is older, as 120900 for 12.9. */
+guint          cuda_products_get_version (void);
+
+/* ---- cuda-float8.c: which products are in e4m3, and their inputs ---- */
+
+/* Whether the product of @node, LINEAR or LINEAR_GEGLU with its weight at input 0, is one of those. */
+gboolean       cuda_is_float8          (const DimrGraph    *graph,
+                                        const DimrNode     *node,
+                                        DimrPrecision       precision);
+/* Bytes of scratch memory for @rows × @k. */
+gsize          cuda_float8_workspace   (gsize               rows,
+                                        gsize               k);
+/* Has @data->x, @rows × @k of bf16, quantised before the launches that follow, and @data name the result. */
+void           cuda_builder_add_quantize (CudaBuilder      *self,
+                                        CudaProductData    *data,
+                                        gsize               rows,
+                                        gsize               k);
 
 /* ---- cuda-choices.c: algorithms that were timed once, so that the next process computes the same bytes ---- */
 
