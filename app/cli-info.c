@@ -28,6 +28,10 @@ typedef struct
   guint64 arena_bytes;
   guint64 sampler_bytes;
   char *no_forecast; /* why there is none */
+
+  const char *autoencoder; /* as typed; NULL: one beside the model */
+  guint64 decoder_bytes;   /* 0: not known */
+  guint n_tiles;
 } Info;
 
 static void
@@ -94,13 +98,26 @@ load (gpointer       data,
   if (g_file_test (self->path, G_FILE_TEST_IS_REGULAR) && is_json (self->path))
     return load_architecture (self, self->path, error);
 
-  self->model = dimr_model_load (self->path, cancellable, error);
+  self->model = dimr_model_load_paired (self->path, self->autoencoder, cancellable, error);
   if (self->model == NULL)
     return FALSE;
   self->config = dimr_config_copy (dimr_model_peek_config (self->model));
   self->name = g_strdup (dimr_model_get_name (self->model));
   dimr_model_wait_for_hash (self->model);
   return TRUE;
+}
+
+/* What making pictures of the latents takes. */
+static void
+forecast_decoding (Info *self)
+{
+  const DimrDecoderSettings settings = {
+    .precision = self->precision, .height = self->config->image_size, .width = self->config->image_size,
+  };
+
+  if (!dimr_decoder_forecast (dimr_model_get_autoencoder (self->model), self->device, &settings, &self->decoder_bytes,
+                              &self->n_tiles, NULL))
+    self->decoder_bytes = 0;
 }
 
 static gboolean
@@ -121,7 +138,25 @@ describe (gpointer       data,
   if (!dimr_forecast_memory (self->config, self->device, self->precision, self->config->has_null_class,
                              &self->weights_bytes, &self->arena_bytes, &reason))
     self->no_forecast = g_strdup (reason->message);
+  if (self->model != NULL && dimr_model_get_autoencoder (self->model) != NULL)
+    forecast_decoding (self);
   return TRUE;
+}
+
+/* What becomes of the latents that the model makes. */
+static void
+print_autoencoder (const Info *self)
+{
+  DimrAutoencoder *autoencoder = self->model != NULL ? dimr_model_get_autoencoder (self->model) : NULL;
+  g_autofree char *bytes = studio_cli_format_bytes (self->decoder_bytes);
+
+  if (autoencoder != NULL)
+    g_print (_("Decoded by     %s: %s\n"), dimr_autoencoder_get_path (autoencoder), dimr_autoencoder_get_summary (autoencoder));
+  if (self->decoder_bytes > 0)
+    g_print (ngettext ("Decoding       %s for maps, in %u tile\n", "Decoding       %s for maps, in %u tiles\n", self->n_tiles),
+             bytes, self->n_tiles);
+  if (self->model != NULL && dimr_painter_describe_missing (self->model) != NULL)
+    g_print ("\n%s\n\n", dimr_painter_describe_missing (self->model));
 }
 
 static const char *
@@ -179,6 +214,7 @@ print_architecture (const Info *self)
   g_print (_("Cost           %s multiply-accumulates a forward pass (%.1f “Gflops” in the paper's counting)\n"), macs,
            (double) self->cost->total.macs / 1e9);
   g_print (_("Works on       %u × %u × %u\n"), config->channels, config->image_size, config->image_size);
+  print_autoencoder (self);
   print_classes (config);
   for (guint i = 0; i < self->cost->n_branches; i++)
     {
@@ -284,6 +320,11 @@ print_json (const Info *self)
       studio_cli_event_string (event, "sha256", dimr_model_get_hash (self->model));
       studio_cli_event_string (event, "format", dimr_weights_get_format (dimr_model_peek_weights (self->model)));
     }
+  if (self->model != NULL && dimr_model_get_autoencoder (self->model) != NULL)
+    {
+      studio_cli_event_string (event, "autoencoder", dimr_autoencoder_get_path (dimr_model_get_autoencoder (self->model)));
+      studio_cli_event_int (event, "decoder_bytes", self->decoder_bytes);
+    }
   studio_cli_event_int (event, "channels", config->channels);
   studio_cli_event_int (event, "image_size", config->image_size);
   studio_cli_event_string (event, "architecture", dimr_config_get_architecture_name (config));
@@ -358,6 +399,7 @@ studio_cli_info (int    argc,
   g_auto (Info) self = { .batch = 1, .device = "cpu" };
   g_auto (GStrv) paths = NULL;
   g_autofree char *variant = NULL;
+  g_autofree char *autoencoder = NULL;
   g_autofree char *device = NULL;
   g_autofree char *precision = NULL;
   g_autofree char *owned = NULL;
@@ -368,6 +410,7 @@ studio_cli_info (int    argc,
   gboolean json = FALSE;
   const GOptionEntry entries[] = {
     { "variant", 0, 0, G_OPTION_ARG_STRING, &variant, N_("A published model by name, without weights"), N_("NAME") },
+    { "autoencoder", 'a', 0, G_OPTION_ARG_FILENAME, &autoencoder, N_("What decodes a model's latents (one that lies beside the model)"), N_("PATH") },
     { "batch", 'b', 0, G_OPTION_ARG_INT64, &batch, N_("Pictures made together, for the memory forecast (1)"), "N" },
     { "device", 'd', 0, G_OPTION_ARG_STRING, &device, N_("Device of the memory forecast (cpu)"), N_("NAME") },
     { "precision", 0, 0, G_OPTION_ARG_STRING, &precision, N_("Precision of the memory forecast: auto, f32, bf16 or f8 (f32)"), N_("NAME") },
@@ -383,6 +426,7 @@ studio_cli_info (int    argc,
                          "  dimr info\n  dimr info DiMR-XL/2R\n  dimr info DiMR-XL_2R_800epochs.pth --batch 8 --precision bf16\n",
                          entries, &argc, &argv))
     return STUDIO_EXIT_USAGE;
+  self.autoencoder = autoencoder;
   if ((paths != NULL && g_strv_length (paths) > 1) || (paths != NULL && variant != NULL))
     return studio_cli_refuse (json, _("info describes one model at a time"));
   if (batch < 1 || batch > MAX_BATCH)

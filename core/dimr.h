@@ -11,6 +11,8 @@
 #include "core/classes/dimr-classes.h"
 #include "core/engine/dimr-bench.h"
 #include "core/engine/dimr-codec.h"
+#include "core/engine/dimr-decoder.h"
+#include "core/engine/dimr-painter.h"
 #include "core/engine/dimr-engine.h"
 #include "core/engine/dimr-forward.h"
 #include "core/engine/dimr-job.h"

@@ -6,6 +6,7 @@
 
 #include <glib/gi18n.h>
 
+#define MAX_MICRO_BATCH 256 /* as the setting's range */
 #define DRAFT_STEPS 10
 #define PAPER_STEPS 250
 
@@ -275,6 +276,12 @@ studio_controls_init (StudioControls *self)
   _studio_controls_load (self);
 }
 
+static gboolean
+has_lower_branches (StudioControls *self)
+{
+  return self->model && dimr_config_get_n_branches (dimr_model_peek_config (self->model)) > 1;
+}
+
 void
 studio_controls_set_model (StudioControls *self,
                            DimrModel      *model)
@@ -283,6 +290,7 @@ studio_controls_set_model (StudioControls *self,
 
   g_set_object (&self->model, model);
   self->loading = TRUE;
+  gtk_widget_set_sensitive (GTK_WIDGET (self->reuse_row), has_lower_branches (self));
   studio_class_picker_set_model (self->picker, model);
   _studio_controls_load (self);
 }
@@ -355,7 +363,7 @@ studio_controls_dup_request (StudioControls *self)
   request->precision = _studio_controls_get_precision (self);
   request->micro_batch = _studio_controls_get_micro_batch (self);
   request->skip_unconditional = gtk_switch_get_active (self->skip_switch);
-  if (self->model && dimr_config_get_n_branches (dimr_model_peek_config (self->model)) > 1)
+  if (has_lower_branches (self))
     request->reuse_low_branches = (guint) studio_number_row_get_value (self->reuse_row);
   request->batch = (guint) studio_number_row_get_value (self->batch_row);
   request->previews = gtk_switch_get_active (self->previews_switch);
@@ -384,6 +392,8 @@ studio_controls_apply_recipe (StudioControls    *self,
                               const DimrRecipe  *recipe,
                               StudioRecipeParts  parts)
 {
+  gboolean is_of_device;
+
   g_return_if_fail (STUDIO_IS_CONTROLS (self));
   g_return_if_fail (recipe != NULL);
 
@@ -402,7 +412,8 @@ studio_controls_apply_recipe (StudioControls    *self,
       gtk_drop_down_set_selected (self->grid_dropdown, recipe->time_grid);
       _studio_controls_set_precision (self, recipe->precision);
       /* It belongs to the device: elsewhere it costs time and brings no byte back. */
-      _studio_controls_set_micro_batch (self, g_strcmp0 (recipe->device, self->device_name) == 0 ? recipe->micro_batch : 0);
+      is_of_device = g_strcmp0 (recipe->device, self->device_name) == 0 && recipe->micro_batch <= MAX_MICRO_BATCH;
+      _studio_controls_set_micro_batch (self, is_of_device ? recipe->micro_batch : 0);
       gtk_switch_set_active (self->skip_switch, recipe->skip_unconditional);
       studio_number_row_set_value (self->reuse_row, MAX (recipe->reuse_low_branches, 1));
       studio_number_row_set_value (self->images_row, 1);

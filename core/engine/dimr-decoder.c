@@ -150,6 +150,28 @@ choose (DimrDecoder  *self,
   return TRUE;
 }
 
+/* Decided, and not compiled. */
+static DimrDecoder *
+new_planned (DimrAutoencoder            *autoencoder,
+             DimrDevice                 *device,
+             const DimrDecoderSettings  *settings,
+             GError                    **error)
+{
+  g_autoptr (DimrDecoder) self = NULL;
+
+  self = g_new0 (DimrDecoder, 1);
+  self->autoencoder = g_object_ref (autoencoder);
+  self->device = g_object_ref (device);
+  self->settings = *settings;
+  self->config = dimr_autoencoder_peek_config (autoencoder);
+  if (self->config->decoder_blocks == 0)
+    {
+      g_set_error (error, DIMR_ERROR, DIMR_ERROR_MODEL, "%s: this autoencoder has no decoder", dimr_autoencoder_get_path (autoencoder));
+      return NULL;
+    }
+  return choose (self, error) ? g_steal_pointer (&self) : NULL;
+}
+
 DimrDecoder *
 dimr_decoder_new (DimrAutoencoder            *autoencoder,
                   DimrDevice                 *device,
@@ -162,23 +184,41 @@ dimr_decoder_new (DimrAutoencoder            *autoencoder,
 
   g_return_val_if_fail (DIMR_IS_AUTOENCODER (autoencoder) && DIMR_IS_DEVICE (device) && settings != NULL, NULL);
 
-  self = g_new0 (DimrDecoder, 1);
-  self->autoencoder = g_object_ref (autoencoder);
-  self->device = g_object_ref (device);
-  self->settings = *settings;
-  self->config = dimr_autoencoder_peek_config (autoencoder);
-  if (self->config->decoder_blocks == 0)
-    {
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_MODEL, "%s: this autoencoder has no decoder", dimr_autoencoder_get_path (autoencoder));
-      return NULL;
-    }
-  if (!choose (self, error))
+  self = new_planned (autoencoder, device, settings, error);
+  if (self == NULL)
     return NULL;
   whole = describe_whole (self);
   if (!self->tiled && !part_prepare (&self->part, self, &whole, FALSE, cancellable, error))
     return NULL;
   self->z = g_new (float, (gsize) self->config->latent_channels * settings->height * settings->width);
   return g_steal_pointer (&self);
+}
+
+gboolean
+dimr_decoder_forecast (DimrAutoencoder            *autoencoder,
+                       const char                 *device_spec,
+                       const DimrDecoderSettings  *settings,
+                       guint64                    *memory,
+                       guint                      *n_tiles,
+                       GError                    **error)
+{
+  DimrDecoderSettings resolved = *settings;
+  g_autoptr (DimrDevice) device = NULL;
+  g_autoptr (DimrDecoder) planned = NULL;
+
+  g_return_val_if_fail (DIMR_IS_AUTOENCODER (autoencoder) && memory != NULL && n_tiles != NULL, FALSE);
+
+  device = dimr_device_open (device_spec, 0, error);
+  if (device == NULL)
+    return FALSE;
+  if (resolved.precision == DIMR_PRECISION_AUTO)
+    resolved.precision = dimr_device_get_default_precision (device);
+  planned = new_planned (autoencoder, device, &resolved, error);
+  if (planned == NULL)
+    return FALSE;
+  *memory = dimr_decoder_get_memory (planned, NULL);
+  *n_tiles = dimr_decoder_get_n_tiles (planned);
+  return TRUE;
 }
 
 void

@@ -48,6 +48,13 @@ DimrDecoder *dimr_decoder_new            (DimrAutoencoder            *autoencode
                                           GCancellable               *cancellable,
                                           GError                    **error);
 void         dimr_decoder_free           (DimrDecoder                *self);
+/* What decoding will take on @device_spec ("cpu", …): bytes of maps, and tiles. Plans, and allocates nothing there. */
+gboolean     dimr_decoder_forecast       (DimrAutoencoder            *autoencoder,
+                                          const char                 *device_spec,
+                                          const DimrDecoderSettings  *settings,
+                                          guint64                    *memory,
+                                          guint                      *n_tiles,
+                                          GError                    **error);
 /* @z: [C, H, W] as a model makes it, scaled by DIMR_LATENT_SCALE. @picture: [3, f·H, f·W] in about [−1, 1], not clamped. */
 gboolean     dimr_decoder_decode         (DimrDecoder                *self,
                                           const float                *z,

@@ -14,6 +14,9 @@
 /* Images that one evaluation computes together: enough rows to fill the device, few enough for a cancel
  * and a preview to come soon. Part of what makes a picture's bytes. */
 #define MICRO_BATCH 4
+/* Scratch memory for matrices that are made piece by piece: enough rows for a product to fill the device,
+ * and little beside the maps of a picture. */
+#define CHUNK ((gsize) 64 << 20)
 
 /* How the residual stream lies in memory in bfloat16 precision: what products, convolutions and skips add
  * up from block to block. */
@@ -276,6 +279,7 @@ cuda_device_open (guint    index,
   self->capability = properties.major * 10 + properties.minor;
   self->total = self->available = properties.totalGlobalMem;
   self->product_workspace = (gsize) (properties.major >= 9 ? 32 : 4) << 20;
+  self->chunk = g_strcmp0 (g_getenv ("DIMR_CUDA_SMALL_CHUNKS"), "1") == 0 ? 0 : CHUNK;
   self->eager = g_strcmp0 (g_getenv ("DIMR_CUDA_EAGER"), "1") == 0;
   if (!open_streams (self, error) || !cuda_device_check_blas (self, cublasLtCreate (&self->lt), error))
     return NULL;

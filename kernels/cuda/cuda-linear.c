@@ -35,17 +35,17 @@ launch_product (CudaDevice     *device,
   return cuda_product_run (self->product, device, &self->data, stream, error);
 }
 
-static void
-add_product (CudaBuilder           *builder,
-             const CudaProductKey  *key,
-             const CudaProductData *data)
+void
+cuda_builder_add_product (CudaBuilder           *self,
+                          const CudaProductKey  *key,
+                          const CudaProductData *data)
 {
-  ProductLaunch *launch = cuda_builder_alloc (builder, sizeof *launch);
+  ProductLaunch *launch = cuda_builder_alloc (self, sizeof *launch);
 
   launch->data = *data;
-  if (builder->error == NULL)
-    launch->product = cuda_products_get (builder->device->products, key, data, &builder->error);
-  cuda_builder_add (builder, launch_product, launch);
+  if (self->error == NULL)
+    launch->product = cuda_products_get (self->device->products, key, data, &self->error);
+  cuda_builder_add (self, launch_product, launch);
 }
 
 static gsize
@@ -169,7 +169,7 @@ add_products (CudaBuilder     *builder,
       data->weight = weight != NULL ? weight + column * size : NULL;
       if (f8)
         cuda_builder_add_quantize (builder, data, key.m, key.k);
-      add_product (builder, &key, data);
+      cuda_builder_add_product (builder, &key, data);
       data->c = data->y;
       column += key.k;
     }
@@ -300,7 +300,7 @@ geglu_prepare (CudaBuilder    *builder,
   data.weight_scales = scales_of (&weights, 2, data.weight);
   if (f8)
     cuda_builder_add_quantize (builder, &data, key.m, key.k);
-  add_product (builder, &key, &data);
+  cuda_builder_add_product (builder, &key, &data);
   cuda_builder_add (builder, launch_gate, gate);
 }
 

@@ -4,6 +4,8 @@
 #include "core/base/dimr-checked.h"
 #include "core/base/dimr-error.h"
 
+#include <string.h>
+
 struct _CudaParam
 {
   guint ref_count;  /* the table's own reference is one of them */
@@ -116,7 +118,9 @@ find_tensor (DimrWeights  *weights,
 static gsize
 element_size (const CudaLayout *layout)
 {
-  return layout->kind == CUDA_LAYOUT_E4M3 ? 1 : layout->kind == CUDA_LAYOUT_BF16 ? 2 : 4;
+  if (layout->kind == CUDA_LAYOUT_E4M3)
+    return 1;
+  return layout->kind == CUDA_LAYOUT_BF16 || layout->kind == CUDA_LAYOUT_IMAGE_CONV_BF16 ? 2 : 4;
 }
 
 /* Elements from one name's first to the next one's. */
@@ -147,6 +151,24 @@ size_of (const CudaLayout *layout,
   return size;
 }
 
+/* @n floats become half as many bytes. */
+static void
+round_in_place (float *values,
+                gsize  n)
+{
+  guint16 *rounded = (guint16 *) values;
+
+  for (gsize i = 0; i < n; i++)
+    {
+      float value;
+      guint16 bits;
+
+      memcpy (&value, (const guint8 *) values + i * sizeof value, sizeof value);
+      bits = dimr_f32_to_bf16 (value);
+      memcpy (rounded + i, &bits, sizeof bits);
+    }
+}
+
 /* Small enough to be turned around on the host: [n, d, taps] → [n, taps, d], or [taps, n] where d is 1. */
 static gboolean
 upload_turned (CudaParams        *self,
@@ -172,7 +194,9 @@ upload_turned (CudaParams        *self,
 
           out[to] = in[(i * d + c) * taps + tap];
         }
-  return cuda_staging_copy_in (self->device->staging, out, data, layout->n_elements * sizeof *out, error);
+  if (layout->kind == CUDA_LAYOUT_IMAGE_CONV_BF16)
+    round_in_place (out, layout->n_elements);
+  return cuda_staging_copy_in (self->device->staging, out, data, layout->n_elements * element_size (layout), error);
 }
 
 /* Quantised on the device, from a bfloat16 copy that is gone when this returns. */
@@ -222,7 +246,7 @@ upload (CudaParams         *self,
 
       if (tensor == NULL)
         return FALSE;
-      if (layout->kind == CUDA_LAYOUT_DEPTHWISE || layout->kind == CUDA_LAYOUT_IMAGE_CONV)
+      if (layout->taps > 0)
         {
           if (!upload_turned (self, tensor, layout, to, error))
             return FALSE;

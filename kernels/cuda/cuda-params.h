@@ -22,6 +22,7 @@ typedef enum
   CUDA_LAYOUT_E4M3,
   CUDA_LAYOUT_DEPTHWISE,  /* [n, 1, √taps, √taps] → [taps, n] floats */
   CUDA_LAYOUT_IMAGE_CONV, /* [n, d, √taps, √taps] → [n, taps, d] floats */
+  CUDA_LAYOUT_IMAGE_CONV_BF16, /* the same, rounded to bfloat16 */
 } CudaLayoutKind;
 
 typedef struct
@@ -29,7 +30,7 @@ typedef struct
   CudaLayoutKind kind;
   gsize          n_elements; /* of each name */
   gsize          stride;     /* elements from one name's to the next one's; zeros between. 0: n_elements */
-  gsize          n, taps;    /* DEPTHWISE, IMAGE_CONV; E4M3: n */
+  gsize          n, taps;    /* DEPTHWISE, IMAGE_CONV and its rounded form; E4M3: n */
 } CudaLayout;
 
 typedef struct _CudaDevice CudaDevice;

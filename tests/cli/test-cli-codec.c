@@ -258,6 +258,7 @@ test_generate (void)
   g_autofree char *model = in_folder ("model"), *sketch = in_folder ("sketch.png"), *named = g_strdup_printf ("%s -a %s", model, autoencoder);
   g_autofree char *beside = g_build_filename (model, "vae.safetensors", NULL);
   g_autofree guint8 *pixels = NULL;
+  g_autoptr (GPtrArray) lines = NULL;
   guint side;
 
   g_assert_cmpint (g_mkdir (model, 0700), ==, 0);
@@ -271,6 +272,11 @@ test_generate (void)
       g_assert_true (g_file_copy (source, target, 0, NULL, NULL, NULL, NULL));
     }
   check_generated (named);
+  cli_run (&result, "info %s --json", named);
+  cli_assert_status (&result, 0);
+  lines = cli_parse_lines (result.out);
+  g_assert_cmpstr (json_object_get_string_member (cli_find_event (lines, "info"), "autoencoder"), ==, autoencoder);
+  g_assert_cmpint (json_object_get_int_member (cli_find_event (lines, "info"), "decoder_bytes"), >, 1 << 20);
 
   /* The fixture lies in the folder above the model's: taken away, there is a sketch and a sentence. */
   check_generated (model);

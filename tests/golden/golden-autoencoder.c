@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "golden-autoencoder.h"
 
+#include "core/weights/dimr-safetensors-writer.h"
 #include "tests/reference.h"
 
 #include <gio/gio.h>
@@ -39,6 +40,14 @@ write_parts (const char *path,
   g_assert_no_error (error);
 }
 
+static void
+make_folder (void)
+{
+  if (folder == NULL)
+    folder = g_dir_make_tmp ("dimr-autoencoder-XXXXXX", NULL);
+  g_assert_nonnull (folder);
+}
+
 char *
 golden_autoencoder_unpack (const char *layout)
 {
@@ -52,9 +61,7 @@ golden_autoencoder_unpack (const char *layout)
 
   if (zipped == NULL)
     return NULL;
-  if (folder == NULL)
-    folder = g_dir_make_tmp ("dimr-autoencoder-XXXXXX", NULL);
-  g_assert_nonnull (folder);
+  make_folder ();
   path = g_build_filename (folder, name, NULL);
   if (g_file_test (path, G_FILE_TEST_EXISTS))
     return g_steal_pointer (&path);
@@ -80,10 +87,59 @@ golden_autoencoder_unpack (const char *layout)
   return g_steal_pointer (&path);
 }
 
+/* Numbers for indices (transfer full). */
+static DimrTensor *
+look_up (DimrTensor *indices,
+         DimrTensor *values)
+{
+  const gsize n = dimr_tensor_get_n_elements (indices), n_values = dimr_tensor_get_n_elements (values);
+  const guint8 *index = dimr_tensor_peek_data (indices);
+  g_autofree float *value = dimr_tensor_dup_f32 (values);
+  float *data = g_new (float, n);
+
+  for (gsize i = 0; i < n; i++)
+    {
+      g_assert_cmpuint (index[i], <, n_values);
+      data[i] = value[index[i]];
+    }
+  return dimr_tensor_new_take (DIMR_DTYPE_F32, dimr_tensor_peek_shape (indices), data);
+}
+
+char *
+golden_autoencoder_unpack_decoder (void)
+{
+  g_autofree char *zipped = reference_path ("G_vae/decoder.safetensors.gz"), *packed = NULL;
+  GHashTable *tensors = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, (GDestroyNotify) dimr_tensor_unref);
+  g_autoptr (GBytes) bytes = read_zipped (zipped);
+  g_autoptr (DimrWeights) coded = NULL;
+  g_autoptr (DimrWeights) decoder = NULL;
+  g_autoptr (GError) error = NULL;
+  char *path;
+
+  make_folder ();
+  packed = g_build_filename (folder, "packed.safetensors", NULL);
+  path = g_build_filename (folder, "decoder.safetensors", NULL);
+  g_file_set_contents (packed, g_bytes_get_data (bytes, NULL), (gssize) g_bytes_get_size (bytes), &error);
+  g_assert_no_error (error);
+  coded = dimr_weights_open (packed, NULL, &error);
+  g_assert_no_error (error);
+  for (const char **name = dimr_weights_peek_names (coded); *name != NULL; name++)
+    {
+      g_autofree char *values = g_strconcat (*name, ".values", NULL);
+
+      if (!g_str_has_suffix (*name, ".values"))
+        g_hash_table_insert (tensors, g_strdup (*name), look_up (dimr_weights_peek (coded, *name), dimr_weights_peek (coded, values)));
+    }
+  decoder = dimr_weights_new_for_tensors (tensors);
+  dimr_weights_convert (decoder, path, NULL, NULL, NULL, NULL, &error);
+  g_assert_no_error (error);
+  return path;
+}
+
 void
 golden_autoencoder_remove (void)
 {
-  static const char * const layouts[] = { "ldm", "hf_old", "hf_new" };
+  static const char * const layouts[] = { "ldm", "hf_old", "hf_new", "packed", "decoder" };
 
   if (folder == NULL)
     return;

@@ -12,10 +12,12 @@
 #include <math.h>
 #include <string.h>
 
+/* Without the full reference data, of "ldm" the decoder only. */
 static DimrAutoencoder *
 load (const char *layout)
 {
-  g_autofree char *path = golden_autoencoder_unpack (layout);
+  g_autofree char *whole = golden_autoencoder_unpack (layout);
+  g_autofree char *path = whole == NULL && strcmp (layout, "ldm") == 0 ? golden_autoencoder_unpack_decoder () : g_strdup (whole);
   g_autoptr (GError) error = NULL;
   DimrAutoencoder *autoencoder;
 
@@ -151,13 +153,14 @@ test_runs (gconstpointer layout)
     return;
   check_run (autoencoder, "z", "decoded");
   check_run (autoencoder, "z_rect", "decoded_rect");
-  check_run (autoencoder, "image", "moments");
+  if (dimr_autoencoder_peek_config (autoencoder)->encoder_blocks > 0)
+    check_run (autoencoder, "image", "moments");
 }
 
 static void
 test_sample (void)
 {
-  g_autofree char *path = reference_path ("G_vae/vae_io.safetensors");
+  g_autofree char *path = reference_path ("G_vae/vae_ldm.safetensors.gz");
   g_autoptr (Reference) file = NULL;
   g_autofree float *moments = NULL;
   g_autofree float *noise = NULL;
@@ -198,6 +201,11 @@ test_taps (gconstpointer data)
 
   if (autoencoder == NULL)
     return;
+  if (path == NULL)
+    {
+      g_test_skip ("only with the full reference data");
+      return;
+    }
   file = reference_open ("G_vae/vae_taps.safetensors");
   listing = dimr_weights_open (path, NULL, NULL);
   for (const char **name = dimr_weights_peek_names (listing); *name != NULL; name++)
@@ -231,7 +239,7 @@ test_bf16 (void)
   if (autoencoder == NULL)
     return;
   file = reference_open ("G_vae/vae_io.safetensors");
-  for (guint c = 0; c < G_N_ELEMENTS (cases); c++)
+  for (guint c = 0; c < (dimr_autoencoder_peek_config (autoencoder)->encoder_blocks > 0 ? G_N_ELEMENTS (cases) : 1); c++)
     {
       DimrTensor *tensor = reference_peek (file, cases[c].output);
       g_autoptr (DimrPlan) plan = NULL;

@@ -328,6 +328,11 @@ test_recipe_of_another_device (Fixture       *fixture,
   studio_controls_apply_recipe (controls, recipe, STUDIO_RECIPE_ALL);
   here = studio_controls_dup_request (controls);
   g_assert_cmpuint (here->micro_batch, ==, 16);
+
+  /* A number that nobody can have meant. */
+  recipe->micro_batch = 100000;
+  studio_controls_apply_recipe (controls, recipe, STUDIO_RECIPE_ALL);
+  g_assert_cmpuint (_studio_controls_get_micro_batch (controls), ==, 0);
 }
 
 int

@@ -69,34 +69,42 @@ prefetch_share (const guint8 *next, gsize bytes, gsize begin, gsize end, gsize n
     __builtin_prefetch (next + at * 64, 0, 2);
 }
 
+/* Bytes of y that go on while K goes by, so that each block of K but the first finds them in the second-level
+ * cache. Worth it only while the rows of A, which every group of panels reads anew, are not long. */
+#define Y_BYTES 65536
+#define LONG_K (8 * K_BLOCK)
+
 CPU_INLINE void
 product_range (const TileKind kind, const CpuProduct *self, gsize row, gsize n_rows, gsize panel, gsize n_panels)
 {
   const gsize b_row = kind == TILE_BF16 ? PANEL * 2 : PANEL * 4;
   const gsize k_block = self->weights1 != NULL ? self->k : K_BLOCK;
+  const gsize group = self->k > LONG_K ? n_panels : MAX (Y_BYTES / (n_rows * PANEL * sizeof (float)), 1);
+  const gsize end = panel + n_panels;
 
-  for (gsize first = 0; first < self->k; first += k_block)
-    for (gsize p = panel; p < panel + n_panels; p++)
-      {
-        const gsize k = MIN (k_block, self->k - first), offset = (p * self->k + first) * b_row;
-        const guint8 *b0 = (const guint8 *) self->weights + offset;
+  for (gsize at = panel; at < end; at += group)
+    for (gsize first = 0; first < self->k; first += k_block)
+      for (gsize p = at; p < MIN (at + group, end); p++)
+        {
+          const gsize k = MIN (k_block, self->k - first), offset = (p * self->k + first) * b_row;
+          const guint8 *b0 = (const guint8 *) self->weights + offset;
 
-        if (self->weights1 != NULL)
-          {
-            const guint8 *b1 = (const guint8 *) self->weights1 + offset;
+          if (self->weights1 != NULL)
+            {
+              const guint8 *b1 = (const guint8 *) self->weights1 + offset;
 
 #define GATED(i, rows) gated_tile (rows, kind, self, row + i, p * PANEL, b0, b1)
-            TILE_FOR_ROWS (n_rows, GATED);
-          }
-        else
-          {
-            const guint8 *next = b0 + self->k * b_row;
+              TILE_FOR_ROWS (n_rows, GATED);
+            }
+          else
+            {
+              const guint8 *next = b0 + self->k * b_row;
 #define PLAIN(i, rows)                                                                       \
   { plain_tile (rows, kind, self, row + i, p * PANEL, first, k, b0);                         \
     prefetch_share (next, k * b_row, i, i + rows, n_rows); }
-            TILE_FOR_ROWS (n_rows, PLAIN);
-          }
-      }
+              TILE_FOR_ROWS (n_rows, PLAIN);
+            }
+        }
 }
 
 static void
