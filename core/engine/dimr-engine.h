@@ -42,7 +42,7 @@ void        dimr_engine_load_model_async  (DimrEngine           *self,
                                            GAsyncReadyCallback   callback,
                                            gpointer              user_data);
 /* File or folder of the autoencoder for models of latents that are loaded from now on; NULL, as at first: what is
- * found beside the model. */
+ * found beside the model, or else in the user's library. */
 void        dimr_engine_set_autoencoder   (DimrEngine           *self,
                                            const char           *path);
 /* (transfer full) */

@@ -25,7 +25,8 @@ G_DECLARE_DERIVABLE_TYPE (DimrDeviceWalk, dimr_device_walk, DIMR, DEVICE_WALK, G
 /* Predictions of x0 that a row of a walk may combine. */
 #define DIMR_WALK_HISTORY 3
 
-/* One evaluation of a sampler's walk, and where it leads, all in double:
+/* One evaluation of a sampler's walk, and where it leads, in double but for a guided e, which is
+ * rounded to float as a network's own prediction is:
  *   e    = eps, or where guided  eps_uncond + guidance · (eps_cond − eps_uncond)
  *   X0_0 = (point − sigma · e) / alpha; X0_1 is the prediction before it, …
  *   next = start · x + Σ_k x0[k] · X0_k,  which becomes the point, and where @outer also x */

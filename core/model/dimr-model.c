@@ -3,6 +3,7 @@
 
 #include "core/base/dimr-error.h"
 #include "core/base/dimr-hash.h"
+#include "core/library/dimr-library-scan.h"
 #include "core/model/dimr-cost.h"
 #include "core/model/dimr-network.h"
 
@@ -262,6 +263,8 @@ pair (DimrModel     *self,
   if (path == NULL)
     {
       self->autoencoder = dimr_autoencoder_find (self->path, channels, cancellable);
+      if (self->autoencoder == NULL)
+        self->autoencoder = dimr_library_load_autoencoder (channels, cancellable);
       return !g_cancellable_set_error_if_cancelled (cancellable, error);
     }
   self->autoencoder = dimr_autoencoder_load (path, cancellable, error);

@@ -25,7 +25,7 @@ DimrModel        *dimr_model_load                 (const char    *path,
                                                    GCancellable  *cancellable,
                                                    GError       **error);
 /* The same, and gives a model of latents its autoencoder: that of the file or folder @autoencoder, or where that is
- * NULL one that is found beside the model, if any. DIMR_ERROR_MODEL where the two do not fit together. */
+ * NULL one that is found beside the model or in the user's library, if any. DIMR_ERROR_MODEL where the two do not fit together. */
 DimrModel        *dimr_model_load_paired          (const char    *path,
                                                    const char    *autoencoder,
                                                    GCancellable  *cancellable,

@@ -62,6 +62,7 @@ is_residual_stream (const DimrNode *node)
     case DIMR_OP_LINEAR:
       return node->inputs[2] != DIMR_NODE_NONE || node->n_inputs > 4;
     case DIMR_OP_DEPTHWISE_CONV:
+    case DIMR_OP_CONV2D:
       return node->inputs[3] != DIMR_NODE_NONE;
     default:
       return FALSE;

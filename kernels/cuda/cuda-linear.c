@@ -55,17 +55,6 @@ align_up (gsize n,
   return (n + to - 1) / to * to;
 }
 
-/* Bytes to which @offset leaves an aligned address aligned. */
-static guint
-alignment_of (gsize offset)
-{
-  guint alignment = CUDA_ALIGNMENT;
-
-  while (offset % alignment != 0)
-    alignment /= 2;
-  return alignment;
-}
-
 static CudaLayout
 layout_of (CudaType type,
            gsize    n_elements,
@@ -162,7 +151,7 @@ add_products (CudaBuilder     *builder,
         .out = out,
         .bias = i == FIRST_INPUT && data->bias != NULL,
         .add = data->c != NULL,
-        .alignment = alignment_of (column * size),
+        .alignment = cuda_alignment_after (column * size),
       };
 
       data->x = cuda_builder_read (builder, id, i);

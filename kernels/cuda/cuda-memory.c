@@ -28,6 +28,16 @@ cuda_align (gsize size)
   return (size + CUDA_ALIGNMENT - 1) / CUDA_ALIGNMENT * CUDA_ALIGNMENT;
 }
 
+guint
+cuda_alignment_after (gsize offset)
+{
+  guint alignment = CUDA_ALIGNMENT;
+
+  while (offset % alignment != 0)
+    alignment /= 2;
+  return alignment;
+}
+
 gsize
 cuda_chunk_rows (const CudaDevice *device,
                  gsize             n_rows,

@@ -131,6 +131,8 @@ DimrDType      cuda_storage            (const DimrGraph   *graph,
 CudaType       cuda_type               (DimrPrecision      precision);
 gsize          cuda_type_size          (CudaType           type);
 gsize          cuda_align              (gsize              size);
+/* Bytes to which @offset leaves an aligned address aligned. */
+guint          cuda_alignment_after    (gsize              offset);
 /* Of @n_rows rows, how many at a time: as many as the device's chunk holds, but at least 128; a number after
  * which everything is as aligned as it was at the beginning. */
 gsize          cuda_chunk_rows         (const CudaDevice  *device,
@@ -299,13 +301,16 @@ extern const CudaOp cuda_op_group_stats, cuda_op_group_norm, cuda_op_conv2d;
 typedef struct
 {
   gsize    m, n, k;
-  gsize    weight_stride; /* elements from row to row of W [n, k]; the others are dense */
+  gsize    weight_stride; /* elements from row to row of W [n, k] */
+  gsize    x_stride;      /* of x, and of y and c; 0: dense */
+  gsize    y_stride;
+  gboolean turned;        /* W is given as its transpose [k, n] */
   CudaType type;          /* of x and W */
   gboolean f8;            /* but these are e4m3, with a scale for each of their rows, and bias is bf16 */
   CudaType out;           /* of y, c and bias */
   gboolean bias;
   gboolean add;           /* c, which may be y */
-  guint    alignment;     /* bytes of W's first element, at most CUDA_ALIGNMENT */
+  guint    alignment;     /* bytes of the first elements of W, x, y and c, at most CUDA_ALIGNMENT */
 } CudaProductKey;
 
 typedef struct
