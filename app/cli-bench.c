@@ -429,9 +429,9 @@ studio_cli_bench (int    argc,
   if (precision != NULL && !dimr_precision_from_string (precision, &self.result.precision))
     return studio_cli_refuse (self.json, _("--precision is f32, bf16 or f8, not “%s”"), precision);
   if (threads < 0 || threads > MAX_THREADS)
-    return studio_cli_refuse (self.json, _("--threads is from 0 to %d, not %" G_GINT64_FORMAT), MAX_THREADS, threads);
+    return studio_cli_refuse (self.json, _("--threads is from 0 to %d, not %" PRId64), MAX_THREADS, threads);
   if (steps < 0 || steps > MAX_STEPS)
-    return studio_cli_refuse (self.json, _("--steps is from 1 to %d, not %" G_GINT64_FORMAT), MAX_STEPS, steps);
+    return studio_cli_refuse (self.json, _("--steps is from 1 to %d, not %" PRId64), MAX_STEPS, steps);
   if (!(self.seconds >= 0 && self.seconds <= MAX_SECONDS))
     return studio_cli_refuse (self.json, _("--time is from 0 to %d seconds, not %g"), MAX_SECONDS, self.seconds);
   if (batches != NULL && !parse_batches (&self, batches))

@@ -65,7 +65,7 @@ studio_cli_forward (int    argc,
   if (precision != NULL && !dimr_precision_from_string (precision, &self.precision))
     return studio_cli_refuse (FALSE, _("--precision is auto, f32, bf16 or f8, not “%s”"), precision);
   if (threads < 0 || threads > MAX_THREADS)
-    return studio_cli_refuse (FALSE, _("--threads is from 0 to %d, not %" G_GINT64_FORMAT), MAX_THREADS, threads);
+    return studio_cli_refuse (FALSE, _("--threads is from 0 to %d, not %" PRId64), MAX_THREADS, threads);
   if (model == NULL)
     model = dimr_paths_dup_default_model ();
   if (model == NULL)

@@ -68,7 +68,7 @@ studio_generate_options_parse (StudioGenerateOptions *self,
     { "autoencoder", 'a', 0, G_OPTION_ARG_FILENAME, &self->autoencoder,
       N_("File or folder of Stable Diffusion’s autoencoder, for models of latents (one that lies beside the model)"), N_("PATH") },
     { "out", 'o', 0, G_OPTION_ARG_FILENAME, &self->out,
-      N_("Folder for the pictures, or FILE.png for a single one (" DEFAULT_FOLDER ")"), N_("PATH") },
+      N_("Folder for the pictures, or FILE.png for a single one (dimr-pictures)"), N_("PATH") },
     { "batch", 'b', 0, G_OPTION_ARG_INT64, &self->batch, N_("Pictures made together; does not change them (4)"), "N" },
     { "micro-batch", 0, 0, G_OPTION_ARG_INT64, &self->micro_batch,
       N_("Pictures that one evaluation of the network computes together, 1 to 256; recorded, and part of what makes them (the device's)"), "N" },
@@ -129,7 +129,7 @@ take_uint (const char  *option,
   if (given == STUDIO_NOT_GIVEN)
     return TRUE;
   if (given < min || given > max)
-    return refuse (error, _("%s is from %" G_GINT64_FORMAT " to %" G_GINT64_FORMAT ", not %" G_GINT64_FORMAT), option, min, max, given);
+    return refuse (error, _("%s is from %" PRId64 " to %" PRId64 ", not %" PRId64), option, min, max, given);
   *out = (guint) given;
   return TRUE;
 }

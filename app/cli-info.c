@@ -210,7 +210,7 @@ print_architecture (const Info *self)
       if (dimr_model_get_hash (self->model) != NULL)
         g_print ("SHA-256        %s\n", dimr_model_get_hash (self->model));
     }
-  g_print (_("Parameters     %s (%" G_GUINT64_FORMAT ")\n"), parameters, self->cost->total.parameters);
+  g_print (_("Parameters     %s (%" PRIu64 ")\n"), parameters, self->cost->total.parameters);
   g_print (_("Cost           %s multiply-accumulates a forward pass (%.1f “Gflops” in the paper's counting)\n"), macs,
            (double) self->cost->total.macs / 1e9);
   g_print (_("Works on       %u × %u × %u\n"), config->channels, config->image_size, config->image_size);
@@ -430,7 +430,7 @@ studio_cli_info (int    argc,
   if ((paths != NULL && g_strv_length (paths) > 1) || (paths != NULL && variant != NULL))
     return studio_cli_refuse (json, _("info describes one model at a time"));
   if (batch < 1 || batch > MAX_BATCH)
-    return studio_cli_refuse (json, _("--batch is from 1 to %d, not %" G_GINT64_FORMAT), MAX_BATCH, batch);
+    return studio_cli_refuse (json, _("--batch is from 1 to %d, not %" PRId64), MAX_BATCH, batch);
   if (precision != NULL && !dimr_precision_from_string (precision, &self.precision))
     return studio_cli_refuse (json, _("--precision is auto, f32, bf16 or f8, not “%s”"), precision);
   if (!choose_subject (&self, variant, paths, &owned))

@@ -90,7 +90,7 @@ print_step (Train                   *self,
     g_string_append_printf (branches, "%s%.4f", r ? " " : "", event->squares[r]);
   if (self->terminal)
     fputs ("\r\033[K", stderr);
-  fprintf (stderr, _("step %" G_GUINT64_FORMAT "/%" G_GUINT64_FORMAT "  loss %.5f (%s)  %.1f images/s  %.0f %% waiting for data  %s left"),
+  fprintf (stderr, _("step %" PRIu64 "/%" PRIu64 "  loss %.5f (%s)  %.1f images/s  %.0f %% waiting for data  %s left"),
            event->step, event->n_steps, event->loss, branches->str, event->images_per_second, 100 * event->waiting, left);
   if (self->terminal)
     self->line_open = TRUE;
@@ -115,7 +115,7 @@ on_event (const DimrTrainingEvent *event,
     {
     case DIMR_TRAINING_STARTED: fprintf (stderr, "%s\n", event->text); break;
     case DIMR_TRAINING_WARNING: fprintf (stderr, _("Warning: %s\n"), event->text); break;
-    case DIMR_TRAINING_VALIDATED: fprintf (stderr, _("step %" G_GUINT64_FORMAT ": validation loss %.5f\n"), event->step, event->loss); break;
+    case DIMR_TRAINING_VALIDATED: fprintf (stderr, _("step %" PRIu64 ": validation loss %.5f\n"), event->step, event->loss); break;
     case DIMR_TRAINING_SNAPSHOT:
       g_print ("%s\n", event->text);
       fflush (stdout);

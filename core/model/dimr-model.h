@@ -52,6 +52,9 @@ DimrWeights      *dimr_model_peek_weights         (DimrModel     *self);
 DimrSchedule     *dimr_model_peek_schedule        (DimrModel     *self);
 /* What decodes the latents that it makes; NULL for a model of pixels, and where none was found (transfer none). */
 DimrAutoencoder  *dimr_model_get_autoencoder      (DimrModel     *self);
+/* SHA-256 of the autoencoder's file; known together with the model's own hash; NULL before, and where there is none
+ * (transfer none). */
+const char       *dimr_model_get_autoencoder_hash (DimrModel     *self);
 /* TRUE where it makes latents rather than pixels. */
 gboolean          dimr_model_is_latent            (DimrModel     *self);
 /* Pixels of the pictures it makes. */
