@@ -261,7 +261,7 @@ cudaError_t cuda_apply           (cudaStream_t        stream,
                                   void               *out,
                                   size_t              n);
 
-/* x, out [rows, D], may be the same; x · (1 + scale) + shift. Row r takes the vectors that begin
+/* x, out [rows, D], may be the same; x · (1 + scale) + shift, or x + shift where @scale is NULL. Row r takes the vectors that begin
  * r / rows_per_image · image_stride elements from shift and scale (0: one for all). */
 cudaError_t cuda_modulate        (cudaStream_t        stream,
                                   CudaType            type,
@@ -274,7 +274,7 @@ cudaError_t cuda_modulate        (cudaStream_t        stream,
                                   int                 rows_per_image,
                                   int                 d);
 
-/* x, y, out [rows, D]; out may be x or y; x + gate · y, the gate as the vectors of cuda_modulate() */
+/* x, y, out [rows, D]; out may be x or y; x + gate · y, or gate · y where @x is NULL, the gate as the vectors of cuda_modulate() */
 cudaError_t cuda_gated_add       (cudaStream_t        stream,
                                   CudaType            type,
                                   const void         *x,
