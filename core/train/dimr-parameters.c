@@ -121,6 +121,27 @@ fan_in (const DimrShape *shape)
   return dimr_shape_n_elements (shape) / (gsize) shape->dims[0];
 }
 
+/* Frequencies of Axial RoPE, as logarithms: π to 10 π, dealt out to the heads in turn. */
+static void
+fill_frequencies (const DimrParameter *parameter,
+                  float               *values)
+{
+  const gint64 heads = parameter->shape.dims[0], n = parameter->shape.dims[1];
+
+  for (gint64 h = 0; h < heads; h++)
+    for (gint64 i = 0; i < n; i++)
+      values[h * n + i] = (float) (log (G_PI) + G_LN10 * (double) (i * heads + h) / (double) (heads * n));
+}
+
+/* What begins at zero although it is a matrix: the modulation of AdaLN-Zero and of adaptive RMS norms, and what
+ * DiT puts its result through, so that blocks begin as the identity. */
+static gboolean
+begins_at_zero (const char *name)
+{
+  return strstr (name, ".modulation.") != NULL || strstr (name, "adaLN_modulation.") != NULL ||
+         g_str_has_suffix (name, ".norm.linear.weight") || g_str_has_prefix (name, "final_layer.linear.");
+}
+
 static void
 initialise (const DimrParameters *self,
             const DimrParameter  *parameter,
@@ -131,7 +152,14 @@ initialise (const DimrParameters *self,
 
   for (gsize i = 0; i < parameter->n; i++)
     values[i] = 0;
-  if (parameter->shape.n_dims == 4)
+  if (begins_at_zero (name))
+    return;
+  if (strstr (name, ".pos_emb.freqs_") != NULL)
+    fill_frequencies (parameter, values);
+  else if (g_str_has_suffix (name, ".qk_norm.scale"))
+    for (gsize i = 0; i < parameter->n; i++)
+      values[i] = (float) G_LN10;
+  else if (parameter->shape.n_dims == 4)
     fill_uniform (parameter, fan_in (&parameter->shape), seed, values);
   else if (parameter->shape.n_dims >= 2)
     fill_normal (parameter, seed, values);

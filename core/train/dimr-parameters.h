@@ -25,7 +25,7 @@ typedef struct _DimrParameters DimrParameters;
 
 /* The parameters of the network of @config, with values from @weights, or where that is NULL
  * initial ones: truncated normal (0.02) for matrices and tables, PyTorch's uniform for convolutions,
- * ones for scales, zeros for biases and shifts; a function of @seed and the parameter's name. */
+ * ones for scales, zeros for biases, shifts and adaptive modulations; a function of @seed and the parameter's name. */
 DimrParameters      *dimr_parameters_new           (const DimrConfig     *config,
                                                     DimrWeights          *weights,
                                                     guint64               seed,

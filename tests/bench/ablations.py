@@ -1,0 +1,93 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The rows of the paper's Tables 2 and 3 in the small: each form is trained with the same budget on the
+same pictures, and the mean square of the full-resolution branch on the validation pictures is printed.
+What to look at is the order of the effects, not the figures.
+
+  ablations.py --program build/dev/app/dimr --data PICTURES --validation PICTURES --output runs --steps 3000
+  ablations.py --program build/dev/app/dimr --data drawn --validation drawn --output runs --only base,no-glu
+"""
+import argparse
+import copy
+import csv
+import json
+import subprocess
+from pathlib import Path
+
+BASE = Path(__file__).resolve().parents[2] / 'data' / 'training' / 'demo.json'
+
+
+def stage(config, i, **changes):
+    config['stage_configs'][i].update(changes)
+
+
+def no_multi_scale_loss(config):
+    config['loss_coeffs'] = [0] * (len(config['stage_configs']) - 1) + [1]
+
+
+def single_resolution(config):
+    """One Transformer on the lowest map, which makes the picture by itself from patches."""
+    config['stage_configs'] = config['stage_configs'][-1:]
+    config['loss_coeffs'] = [1]
+
+
+# name: (what it is, change of the configuration)
+FORMS = {
+    'base': ('TD-LN, gated MLP, three branches, multi-scale loss', lambda c: None),
+    'adaln-zero': ('Table 2: AdaLN-Zero in place of the time-dependent norms', lambda c: c.update(norm_type='ADALN_ZERO')),
+    'constant-norm': ('Table 2: norms that do not know the time', lambda c: c.update(norm_type='RMSN')),
+    'layer-norm': ('Table 2: time-dependent layer norm in place of RMS norm', lambda c: c.update(norm_type='LN')),
+    'no-glu': ('Table 2: plain MLP in place of the gated one', lambda c: c.update(mlp_type='GELU')),
+    'no-multi-scale-loss': ('Table 2: loss of the last branch alone', no_multi_scale_loss),
+    'convnext-first': ('Table 3: ConvNeXt in the first branch', lambda c: stage(c, 0, block_type='ConvNeXtBlock')),
+    'concat': ('Table 3: the cascade concatenates', lambda c: c.update(cascade='concat')),
+    'branch-skips': ('Table 3: skips between branches', lambda c: c.update(branch_skips=True)),
+    'one-branch': ('Table 3: the full-resolution branch alone', single_resolution),
+}
+
+
+def train(arguments, name, change, base):
+    run = Path(arguments.output) / name
+    if not (run / 'run.json').exists():
+        config = copy.deepcopy(base)
+        change(config)
+        config.pop('training', None)
+        run.mkdir(parents=True, exist_ok=True)
+        (run / 'config.json').write_text(json.dumps(config, indent=1))
+        command = ['--config', run / 'config.json', '--data', arguments.data, '--validation', arguments.validation]
+    else:
+        command = ['--resume']
+    subprocess.run([arguments.program, 'train', '--output', run, *command, '--steps', str(arguments.steps), '--batch', str(arguments.batch),
+                    '--lr', str(arguments.lr), '--warmup', str(arguments.steps // 20), '--decay', 'cosine', '--ema', '0.999',
+                    '--snapshot-every', str(arguments.steps), '--validate-n', '2048', '--precision', arguments.precision,
+                    '--log-every', '50'], check=True)
+    with open(run / 'log.csv', newline='') as file:
+        rows = [row for row in csv.DictReader(file) if row['validation_loss']]
+    last = max(key for key in rows[-1] if key.startswith('validation_branch'))
+    return float(rows[-1][last])
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--program', required=True)
+    parser.add_argument('--data', required=True)
+    parser.add_argument('--validation', required=True)
+    parser.add_argument('--output', required=True)
+    parser.add_argument('--config', default=BASE, help='of the base form')
+    parser.add_argument('--steps', type=int, default=3000)
+    parser.add_argument('--batch', type=int, default=64)
+    parser.add_argument('--lr', type=float, default=1e-3)
+    parser.add_argument('--precision', default='f32')
+    parser.add_argument('--only', help='names with commas between them')
+    arguments = parser.parse_args()
+    base = json.loads(Path(arguments.config).read_text())
+    names = arguments.only.split(',') if arguments.only else list(FORMS)
+    results = [(name, train(arguments, name, FORMS[name][1], base)) for name in names]
+    print(f'\n{arguments.steps} steps of {arguments.batch}; mean square of the full-resolution branch on validation pictures\n')
+    print('| form | mean square | what it is |\n|---|---|---|')
+    for name, value in results:
+        print(f'| {name} | {value:.5f} | {FORMS[name][0]} |')
+
+
+if __name__ == '__main__':
+    main()
