@@ -219,23 +219,12 @@ dimr_trainer_new (const DimrConfig          *config,
     return NULL;
   while (self->n_branches < DIMR_MAX_BRANCHES && dimr_network_find_output (network, self->n_branches) != DIMR_NODE_NONE)
     self->n_branches++;
-  kept = list_kept (network, options->recompute);
   graph = dimr_graph_extend (network);
   if (!add_losses (self, graph, seeds, error))
     return NULL;
+  kept = list_kept (graph, options->recompute);
   if (!options->only_loss)
-    {
-      /* What the losses added is read where it was made. */
-      const guint n_nodes = dimr_graph_get_n_nodes (graph), n_network = dimr_graph_get_n_nodes (network);
-
-      if (kept != NULL)
-        {
-          kept = g_renew (gboolean, kept, n_nodes);
-          for (guint id = n_network; id < n_nodes; id++)
-            kept[id] = TRUE;
-        }
-      add_gradients (self, graph, seeds, kept);
-    }
+    add_gradients (self, graph, seeds, kept);
   if (!dimr_graph_finish (graph, error) || !compile (self, graph, device, cancellable, error))
     return NULL;
 
