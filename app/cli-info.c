@@ -413,7 +413,7 @@ studio_cli_info (int    argc,
     { "autoencoder", 'a', 0, G_OPTION_ARG_FILENAME, &autoencoder, N_("What decodes a model's latents (one that lies beside the model)"), N_("PATH") },
     { "batch", 'b', 0, G_OPTION_ARG_INT64, &batch, N_("Pictures made together, for the memory forecast (1)"), "N" },
     { "device", 'd', 0, G_OPTION_ARG_STRING, &device, N_("Device of the memory forecast (cpu)"), N_("NAME") },
-    { "precision", 0, 0, G_OPTION_ARG_STRING, &precision, N_("Precision of the memory forecast: auto, f32 or bf16 (f32)"), N_("NAME") },
+    { "precision", 0, 0, G_OPTION_ARG_STRING, &precision, N_("Precision of the memory forecast: auto, f32, bf16 or f8 (f32)"), N_("NAME") },
     { "json", 0, 0, G_OPTION_ARG_NONE, &json, N_("Print one JSON object instead"), NULL },
     { G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &paths, NULL, NULL },
     G_OPTION_ENTRY_NULL,
@@ -432,7 +432,7 @@ studio_cli_info (int    argc,
   if (batch < 1 || batch > MAX_BATCH)
     return studio_cli_refuse (json, _("--batch is from 1 to %d, not %" PRId64), MAX_BATCH, batch);
   if (precision != NULL && !dimr_precision_from_string (precision, &self.precision))
-    return studio_cli_refuse (json, _("--precision is auto, f32 or bf16, not “%s”"), precision);
+    return studio_cli_refuse (json, _("--precision is auto, f32, bf16 or f8, not “%s”"), precision);
   if (!choose_subject (&self, variant, paths, &owned))
     return studio_cli_refuse (json, _("The model that comes with the program was not found; name one"));
 

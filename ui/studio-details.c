@@ -125,6 +125,7 @@ show_recipe (StudioDetails    *self,
   else
     set_row (self, ROW_SAMPLER, dimr_sampler_kind_get_label (recipe->sampler));
   set_row (self, ROW_PRECISION, recipe->precision == DIMR_PRECISION_BF16 ? "bfloat16" :
+                                recipe->precision == DIMR_PRECISION_F8 ? "float8" :
                                 recipe->precision == DIMR_PRECISION_F32 ? _("32-bit float") : _("the device's"));
   if (recipe->micro_batch > 1)
     set_row_f (self, ROW_MICRO_BATCH, ngettext ("%u image", "%u images", recipe->micro_batch), recipe->micro_batch);

@@ -76,7 +76,9 @@ dimr_recipe_free (DimrRecipe *self)
 
 static const char *const time_grids[] = { [DIMR_TIME_GRID_UNIFORM] = "uniform", [DIMR_TIME_GRID_LOG_SNR] = "log-snr" };
 static const char *const guidance_kinds[] = { [DIMR_GUIDANCE_CONSTANT] = "constant", [DIMR_GUIDANCE_COSINE] = "cosine" };
-static const char *const precisions[] = { [DIMR_PRECISION_F32] = "f32", [DIMR_PRECISION_BF16] = "bf16", [DIMR_PRECISION_AUTO] = "auto" };
+static const char *const precisions[] = {
+  [DIMR_PRECISION_F32] = "f32", [DIMR_PRECISION_BF16] = "bf16", [DIMR_PRECISION_F8] = "f8", [DIMR_PRECISION_AUTO] = "auto",
+};
 
 static gboolean
 find_name (const char *const *names,

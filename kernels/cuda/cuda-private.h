@@ -295,6 +295,9 @@ extern const CudaOp cuda_op_group_stats, cuda_op_group_norm, cuda_op_conv2d;
 
 /* ---- cuda-product.c: y [m, n] = x [m, k] · Wᵀ (+ bias) (+ c) by cuBLASLt ---- */
 
+/* The version of cuBLASLt, as it counts them, that has products of e4m3 with a scale for each row. */
+#define CUDA_F8_BLAS 120900
+
 typedef struct
 {
   gsize    m, n, k;
@@ -303,6 +306,7 @@ typedef struct
   gsize    y_stride;
   gboolean turned;        /* W is given as its transpose [k, n] */
   CudaType type;          /* of x and W */
+  gboolean f8;            /* but these are e4m3, with a scale for each of their rows, and bias is bf16 */
   CudaType out;           /* of y, c and bias */
   gboolean bias;
   gboolean add;           /* c, which may be y */
@@ -312,6 +316,7 @@ typedef struct
 typedef struct
 {
   gconstpointer weight, x, bias, c;
+  const float  *weight_scales, *x_scales; /* [n], [m] */
   gpointer      y;
   gpointer      workspace; /* [product_workspace of the device] */
 } CudaProductData;
@@ -332,10 +337,28 @@ gboolean       cuda_product_run        (CudaProduct           *self,
                                         cudaStream_t           stream,
                                         GError               **error);
 guint          cuda_products_get_size  (CudaProducts          *self);
+/* Of cuBLASLt: that of its library or that of the header, whichever is older, as 120900 for 12.9. */
+guint          cuda_products_get_version (void);
+
 /* cuda-linear.c: a product as a launch; its algorithm is looked up now. */
 void           cuda_builder_add_product (CudaBuilder          *self,
                                         const CudaProductKey  *key,
                                         const CudaProductData *data);
+
+/* ---- cuda-float8.c: which products are in e4m3, and their inputs ---- */
+
+/* Whether the product of @node, LINEAR or LINEAR_GEGLU with its weight at input 0, is one of those. */
+gboolean       cuda_is_float8          (const DimrGraph    *graph,
+                                        const DimrNode     *node,
+                                        DimrPrecision       precision);
+/* Bytes of scratch memory for @rows × @k. */
+gsize          cuda_float8_workspace   (gsize               rows,
+                                        gsize               k);
+/* Has @data->x, @rows × @k of bf16, quantised before the launches that follow, and @data name the result. */
+void           cuda_builder_add_quantize (CudaBuilder      *self,
+                                        CudaProductData    *data,
+                                        gsize               rows,
+                                        gsize               k);
 
 /* ---- cuda-choices.c: algorithms that were timed once, so that the next process computes the same bytes ---- */
 

@@ -5,10 +5,15 @@
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "golden-model.h"
+
+#include "core/base/dimr-error.h"
 #include "tests/tested-device.h"
 
 #include <math.h>
 #include <string.h>
+
+/* Relative L2 of a prediction with float8 products: twice and a half the worst that was measured. */
+#define F8_BOUND 2e-2
 
 static const char * const folders[] = {
   "A_dimr_2r_latent", "B_dimr_3r_pixel", "C1_headdim15", "C2_n1_n6_k5", "C3_uncond_area2_n7_n1",
@@ -150,6 +155,40 @@ test_bf16 (gconstpointer data)
   g_assert_cmpfloat (error, >, 1e-5);
 }
 
+/* Float8 in the inner blocks: off by more than bfloat16, and by as much as rounding to four digits lets expect. A
+ * device without it says so in a sentence. */
+static void
+test_f8 (gconstpointer data)
+{
+  static const char * const outs[] = { "out0", "out1", "out2" };
+  g_auto (GoldenModel) model = { 0 };
+  g_autofree char *name = g_strconcat (data, "/forward.safetensors", NULL);
+  g_autoptr (Reference) file = reference_open (name);
+  g_autoptr (GError) refusal = NULL;
+  double errors[2];
+
+  golden_model_open (&model, data, "model.safetensors");
+  if (!dimr_device_check_precision (model.device, DIMR_PRECISION_F8, &refusal))
+    {
+      g_assert_error (refusal, DIMR_ERROR, DIMR_ERROR_UNSUPPORTED);
+      g_test_skip (refusal->message);
+      return;
+    }
+  for (guint i = 0; i < 2; i++)
+    {
+      const guint r = model.config->n_stages - 1;
+      const DimrPrecision precision = i == 0 ? DIMR_PRECISION_BF16 : DIMR_PRECISION_F8;
+      g_autoptr (DimrPlan) plan = NULL;
+      g_autoptr (DimrProgram) program = golden_model_evaluate (&model, file, "mixed.", FALSE, precision, outs, r + 1, &plan);
+      g_autofree char *last = g_strconcat ("mixed.", outs[r], "_f64", NULL);
+
+      errors[i] = golden_relative_l2 (program, plan, r, file, last);
+    }
+  g_test_message ("%s: relative L2 %.3g in float8, %.3g in bfloat16", (const char *) data, errors[1], errors[0]);
+  g_assert_cmpfloat (errors[1], <, F8_BOUND);
+  g_assert_cmpfloat (errors[1], >, errors[0]);
+}
+
 /* The same samples one by one and together: a batch is nothing but its samples. */
 static void
 test_batch_is_its_samples (void)
@@ -200,6 +239,8 @@ main (int argc, char **argv)
     add_folder (folders[i]);
   for (guint i = 0; i < G_N_ELEMENTS (ablations) && tested_device_is_cpu (); i++)
     add_folder (ablations[i]);
+  g_test_add_data_func ("/golden/f8/A_dimr_2r_latent", "A_dimr_2r_latent", test_f8);
+  g_test_add_data_func ("/golden/f8/B_dimr_3r_pixel", "B_dimr_3r_pixel", test_f8);
   for (guint i = 0; i < G_N_ELEMENTS (taps); i++)
     {
       g_autofree char *name = g_strdelimit (g_strconcat ("/golden/taps/", taps[i], NULL), ".", '-');
