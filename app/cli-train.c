@@ -28,6 +28,7 @@ static const struct
   { "beta1", N_("First moment of AdamW (0.99)"), "X" },
   { "beta2", N_("Second moment of AdamW (0.99)"), "X" },
   { "ema", N_("Rate of the moving average that is kept (0.9999)"), "X" },
+  { "ema-ramp", N_("Let the average forget faster in the beginning: true or false (true)"), N_("BOOL") },
   { "clip", N_("Largest norm of the gradient, 0 for any (0)"), "X" },
   { "drop-label", N_("How often the class is left out, for guidance (0.1)"), "P" },
   { "flip", N_("Mirror half of the pictures: true or false (true)"), N_("BOOL") },

@@ -16,7 +16,7 @@ G_BEGIN_DECLS
  * DimrOp: inputs are listed in slot order; [x] marks a slot that may be DIMR_NODE_NONE.
  * @DIMR_OP_INPUT: a value written before each run; named
  * @DIMR_OP_PARAM: a tensor of the weights; named
- * @DIMR_OP_RESHAPE: (x): the same elements under another shape
+ * @DIMR_OP_RESHAPE: (x): the same elements under another shape; where it is @constant, no gradient goes through
  * @DIMR_OP_SLICE_TOKENS: (x [B, N, D]): tokens [start, start + length) → [B, length, D]
  * @DIMR_OP_CONCAT: (x0 […, D0], x1 […, D1], …) → […, ΣDi]
  * @DIMR_OP_ADD: (a, b), equal shapes
@@ -211,6 +211,7 @@ typedef struct
   guint      stride;     /* CONV2D */
   guint      pad_before; /* CONV2D */
   guint      pad_after;  /* CONV2D */
+  gboolean   constant;   /* RESHAPE */
 } DimrAttrs;
 
 /* Everything about an op that is not arithmetic. Shapes of absent optional inputs are NULL. */
