@@ -111,7 +111,7 @@ draw_model (const char     *name,
                    _("“%s” is neither a file nor a published model; “dimr info --help” lists those"), name);
       return NULL;
     }
-  weights = dimr_weights_new_synthetic (config, precision == DIMR_PRECISION_BF16 ? DIMR_DTYPE_BF16 : DIMR_DTYPE_F32, SEED,
+  weights = dimr_weights_new_synthetic (config, precision != DIMR_PRECISION_F32 ? DIMR_DTYPE_BF16 : DIMR_DTYPE_F32, SEED,
                                         cancellable, error);
   return weights != NULL ? dimr_model_new_for_weights (config, weights, error) : NULL;
 }
@@ -403,7 +403,7 @@ studio_cli_bench (int    argc,
   gint64 threads = 0, steps = 0;
   const GOptionEntry entries[] = {
     { "device", 'd', 0, G_OPTION_ARG_STRING, &device, N_("auto, cpu, cuda or cuda:N (auto)"), N_("NAME") },
-    { "precision", 0, 0, G_OPTION_ARG_STRING, &precision, N_("f32 or bf16 (what suits the device)"), N_("NAME") },
+    { "precision", 0, 0, G_OPTION_ARG_STRING, &precision, N_("f32, bf16 or f8 (what suits the device)"), N_("NAME") },
     { "threads", 't', 0, G_OPTION_ARG_INT64, &threads, N_("Threads of the CPU, 0 for one a core (0)"), "N" },
     { "batches", 'b', 0, G_OPTION_ARG_STRING, &batches, N_("Pictures an evaluation, with commas between them (1)"), N_("LIST") },
     { "steps", 0, 0, G_OPTION_ARG_INT64, &steps, N_("Evaluations of the network a picture, 1 to 1000 (the model's)"), "N" },
@@ -427,11 +427,11 @@ studio_cli_bench (int    argc,
   if (subjects != NULL && g_strv_length (subjects) > 1)
     return studio_cli_refuse (self.json, _("bench measures one model at a time"));
   if (precision != NULL && !dimr_precision_from_string (precision, &self.result.precision))
-    return studio_cli_refuse (self.json, _("--precision is f32 or bf16, not “%s”"), precision);
+    return studio_cli_refuse (self.json, _("--precision is f32, bf16 or f8, not “%s”"), precision);
   if (threads < 0 || threads > MAX_THREADS)
-    return studio_cli_refuse (self.json, _("--threads is from 0 to %d, not %" G_GINT64_FORMAT), MAX_THREADS, threads);
+    return studio_cli_refuse (self.json, _("--threads is from 0 to %d, not %" PRId64), MAX_THREADS, threads);
   if (steps < 0 || steps > MAX_STEPS)
-    return studio_cli_refuse (self.json, _("--steps is from 1 to %d, not %" G_GINT64_FORMAT), MAX_STEPS, steps);
+    return studio_cli_refuse (self.json, _("--steps is from 1 to %d, not %" PRId64), MAX_STEPS, steps);
   if (!(self.seconds >= 0 && self.seconds <= MAX_SECONDS))
     return studio_cli_refuse (self.json, _("--time is from 0 to %d seconds, not %g"), MAX_SECONDS, self.seconds);
   if (batches != NULL && !parse_batches (&self, batches))

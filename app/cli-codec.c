@@ -95,9 +95,9 @@ check (Codec      *self,
   if (precision != NULL && !dimr_precision_from_string (precision, &self->request.precision))
     return studio_cli_refuse (self->json, _("--precision is auto, f32 or bf16, not “%s”"), precision);
   if (threads < 0 || threads > MAX_THREADS)
-    return studio_cli_refuse (self->json, _("--threads is from 0 to %d, not %" G_GINT64_FORMAT), MAX_THREADS, threads);
+    return studio_cli_refuse (self->json, _("--threads is from 0 to %d, not %" PRId64), MAX_THREADS, threads);
   if (memory < 0 || memory > MAX_MEMORY)
-    return studio_cli_refuse (self->json, _("--memory is from 0 to %d, not %" G_GINT64_FORMAT), MAX_MEMORY, memory);
+    return studio_cli_refuse (self->json, _("--memory is from 0 to %d, not %" PRId64), MAX_MEMORY, memory);
   if (!self->decode && !g_str_has_suffix (self->request.output, ".safetensors"))
     return studio_cli_refuse (self->json, _("--output of encode is a name that ends in .safetensors, not “%s”"), self->request.output);
   return STUDIO_EXIT_OK;

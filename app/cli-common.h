@@ -9,6 +9,7 @@
 
 #include "core/dimr.h"
 
+#include <inttypes.h> /* PRIu64 in strings to translate: xgettext knows no G_GUINT64_FORMAT */
 #include <glib/gi18n.h>
 #include <json-glib/json-glib.h>
 

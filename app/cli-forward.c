@@ -50,7 +50,7 @@ studio_cli_forward (int    argc,
     { "output", 'o', 0, G_OPTION_ARG_FILENAME, &output, N_("Safetensors file to write: “out0”, “out1”, … and the taps"), N_("FILE") },
     { "taps", 0, 0, G_OPTION_ARG_STRING, &taps_text, N_("Named values inside the network to write too, with commas between them, or all"), N_("NAMES") },
     { "device", 'd', 0, G_OPTION_ARG_STRING, &device, N_("auto, cpu, cuda or cuda:N (auto)"), N_("NAME") },
-    { "precision", 0, 0, G_OPTION_ARG_STRING, &precision, N_("auto, f32 or bf16 (f32)"), N_("NAME") },
+    { "precision", 0, 0, G_OPTION_ARG_STRING, &precision, N_("auto, f32, bf16 or f8 (f32)"), N_("NAME") },
     { "threads", 't', 0, G_OPTION_ARG_INT64, &threads, N_("Threads of the CPU, 0 for one a core (0)"), "N" },
     G_OPTION_ENTRY_NULL,
   };
@@ -63,9 +63,9 @@ studio_cli_forward (int    argc,
   if (input == NULL || output == NULL)
     return studio_cli_refuse (FALSE, _("forward needs --input FILE and --output FILE; see “dimr forward --help”"));
   if (precision != NULL && !dimr_precision_from_string (precision, &self.precision))
-    return studio_cli_refuse (FALSE, _("--precision is auto, f32 or bf16, not “%s”"), precision);
+    return studio_cli_refuse (FALSE, _("--precision is auto, f32, bf16 or f8, not “%s”"), precision);
   if (threads < 0 || threads > MAX_THREADS)
-    return studio_cli_refuse (FALSE, _("--threads is from 0 to %d, not %" G_GINT64_FORMAT), MAX_THREADS, threads);
+    return studio_cli_refuse (FALSE, _("--threads is from 0 to %d, not %" PRId64), MAX_THREADS, threads);
   if (model == NULL)
     model = dimr_paths_dup_default_model ();
   if (model == NULL)

@@ -68,7 +68,7 @@ studio_generate_options_parse (StudioGenerateOptions *self,
     { "autoencoder", 'a', 0, G_OPTION_ARG_FILENAME, &self->autoencoder,
       N_("File or folder of Stable Diffusion’s autoencoder, for models of latents (one that lies beside the model)"), N_("PATH") },
     { "out", 'o', 0, G_OPTION_ARG_FILENAME, &self->out,
-      N_("Folder for the pictures, or FILE.png for a single one (" DEFAULT_FOLDER ")"), N_("PATH") },
+      N_("Folder for the pictures, or FILE.png for a single one (dimr-pictures)"), N_("PATH") },
     { "batch", 'b', 0, G_OPTION_ARG_INT64, &self->batch, N_("Pictures made together; does not change them (4)"), "N" },
     { "micro-batch", 0, 0, G_OPTION_ARG_INT64, &self->micro_batch,
       N_("Pictures that one evaluation of the network computes together, 1 to 256; recorded, and part of what makes them (the device's)"), "N" },
@@ -77,7 +77,7 @@ studio_generate_options_parse (StudioGenerateOptions *self,
     { "reuse-low-branches", 0, 0, G_OPTION_ARG_INT64, &self->reuse_low_branches,
       N_("Faster, not exact: compute the lower branches only at every K-th evaluation, 2 to 1000 (every one)"), "K" },
     { "device", 'd', 0, G_OPTION_ARG_STRING, &self->device, N_("auto, cpu, cuda or cuda:N (auto)"), N_("NAME") },
-    { "precision", 0, 0, G_OPTION_ARG_STRING, &self->precision, N_("auto, f32 or bf16 (auto: what suits the device)"), N_("NAME") },
+    { "precision", 0, 0, G_OPTION_ARG_STRING, &self->precision, N_("auto, f32, bf16 or, faster and not exact, f8: float8 in the inner blocks, on NVIDIA GPUs of compute capability 9 (auto: what suits the device)"), N_("NAME") },
     { "threads", 't', 0, G_OPTION_ARG_INT64, &self->threads, N_("Threads of the CPU, 0 for one a core (0)"), "N" },
     { "noise", 0, 0, G_OPTION_ARG_FILENAME, &self->noise,
       N_("Start from the safetensors tensor “noise” [pictures, C, H, W] instead of the seed, and draw “noises” [steps, pictures, C, H, W] where it has them"), N_("FILE") },
@@ -129,7 +129,7 @@ take_uint (const char  *option,
   if (given == STUDIO_NOT_GIVEN)
     return TRUE;
   if (given < min || given > max)
-    return refuse (error, _("%s is from %" G_GINT64_FORMAT " to %" G_GINT64_FORMAT ", not %" G_GINT64_FORMAT), option, min, max, given);
+    return refuse (error, _("%s is from %" PRId64 " to %" PRId64 ", not %" PRId64), option, min, max, given);
   *out = (guint) given;
   return TRUE;
 }
@@ -173,7 +173,7 @@ take_choices (const StudioGenerateOptions  *self,
   if (self->grid != NULL && !dimr_time_grid_from_string (self->grid, &request->time_grid))
     return refuse (error, _("--grid is uniform or log-snr, not “%s”"), self->grid);
   if (self->precision != NULL && !dimr_precision_from_string (self->precision, &request->precision))
-    return refuse (error, _("--precision is auto, f32 or bf16, not “%s”"), self->precision);
+    return refuse (error, _("--precision is auto, f32, bf16 or f8, not “%s”"), self->precision);
   if (self->eta != NULL && !parse_number (self->eta, 0, 1, &request->options.eta))
     return refuse (error, _("--eta is a number from 0 to 1, not “%s”"), self->eta);
   if (self->guided_channels != NULL && strcmp (self->guided_channels, "all") != 0 &&

@@ -57,7 +57,7 @@ describe_classes (const DimrRequest *request)
   for (guint i = 0; i < n; i++)
     g_string_append_printf (text, "%s%s", i > 0 ? ", " : "", dimr_classes_get (request->classes[i])->name);
   if (request->n_classes > n)
-    g_string_append_printf (text, _(" and %u more"), request->n_classes - n);
+    g_string_append_printf (text, ngettext (" and %u more", " and %u more", request->n_classes - n), request->n_classes - n);
   return g_string_free (text, FALSE);
 }
 
@@ -97,7 +97,7 @@ introduce (Run *run)
   if (request->noise != NULL)
     g_printerr (_(" · noise from %s"), run->options->noise);
   else
-    g_printerr (_(" · seed %" G_GUINT64_FORMAT), request->seed);
+    g_printerr (_(" · seed %" PRIu64), request->seed);
   g_printerr (_(" · %u steps of %s · %s\n"), request->n_steps, dimr_sampler_kind_get_label (request->sampler), guidance);
 }
 

@@ -66,7 +66,7 @@ studio_cli_gradients (int    argc,
   if (precision != NULL && !dimr_precision_from_string (precision, &self.options.precision))
     return studio_cli_refuse (FALSE, _("--precision is f32 or bf16, not “%s”"), precision);
   if (threads < 0 || threads > MAX_THREADS)
-    return studio_cli_refuse (FALSE, _("--threads is from 0 to %d, not %" G_GINT64_FORMAT), MAX_THREADS, threads);
+    return studio_cli_refuse (FALSE, _("--threads is from 0 to %d, not %" PRId64), MAX_THREADS, threads);
   if (steps < 0 || steps > MAX_STEPS || micro_batch < 0 || micro_batch > 65536)
     return studio_cli_refuse (FALSE, _("--steps is from 0 to %d and --micro-batch from 0 to 65536"), MAX_STEPS);
   if (!(self.options.lr >= 0 && self.options.lr <= 1) || !(self.options.ema >= 0 && self.options.ema <= 1))

@@ -210,7 +210,7 @@ print_architecture (const Info *self)
       if (dimr_model_get_hash (self->model) != NULL)
         g_print ("SHA-256        %s\n", dimr_model_get_hash (self->model));
     }
-  g_print (_("Parameters     %s (%" G_GUINT64_FORMAT ")\n"), parameters, self->cost->total.parameters);
+  g_print (_("Parameters     %s (%" PRIu64 ")\n"), parameters, self->cost->total.parameters);
   g_print (_("Cost           %s multiply-accumulates a forward pass (%.1f “Gflops” in the paper's counting)\n"), macs,
            (double) self->cost->total.macs / 1e9);
   g_print (_("Works on       %u × %u × %u\n"), config->channels, config->image_size, config->image_size);
@@ -413,7 +413,7 @@ studio_cli_info (int    argc,
     { "autoencoder", 'a', 0, G_OPTION_ARG_FILENAME, &autoencoder, N_("What decodes a model's latents (one that lies beside the model)"), N_("PATH") },
     { "batch", 'b', 0, G_OPTION_ARG_INT64, &batch, N_("Pictures made together, for the memory forecast (1)"), "N" },
     { "device", 'd', 0, G_OPTION_ARG_STRING, &device, N_("Device of the memory forecast (cpu)"), N_("NAME") },
-    { "precision", 0, 0, G_OPTION_ARG_STRING, &precision, N_("Precision of the memory forecast: auto, f32 or bf16 (f32)"), N_("NAME") },
+    { "precision", 0, 0, G_OPTION_ARG_STRING, &precision, N_("Precision of the memory forecast: auto, f32, bf16 or f8 (f32)"), N_("NAME") },
     { "json", 0, 0, G_OPTION_ARG_NONE, &json, N_("Print one JSON object instead"), NULL },
     { G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &paths, NULL, NULL },
     G_OPTION_ENTRY_NULL,
@@ -430,9 +430,9 @@ studio_cli_info (int    argc,
   if ((paths != NULL && g_strv_length (paths) > 1) || (paths != NULL && variant != NULL))
     return studio_cli_refuse (json, _("info describes one model at a time"));
   if (batch < 1 || batch > MAX_BATCH)
-    return studio_cli_refuse (json, _("--batch is from 1 to %d, not %" G_GINT64_FORMAT), MAX_BATCH, batch);
+    return studio_cli_refuse (json, _("--batch is from 1 to %d, not %" PRId64), MAX_BATCH, batch);
   if (precision != NULL && !dimr_precision_from_string (precision, &self.precision))
-    return studio_cli_refuse (json, _("--precision is auto, f32 or bf16, not “%s”"), precision);
+    return studio_cli_refuse (json, _("--precision is auto, f32, bf16 or f8, not “%s”"), precision);
   if (!choose_subject (&self, variant, paths, &owned))
     return studio_cli_refuse (json, _("The model that comes with the program was not found; name one"));
 

@@ -28,6 +28,7 @@ static const struct
   { "beta1", N_("First moment of AdamW (0.99)"), "X" },
   { "beta2", N_("Second moment of AdamW (0.99)"), "X" },
   { "ema", N_("Rate of the moving average that is kept (0.9999)"), "X" },
+  { "ema-ramp", N_("Let the average forget faster in the beginning: true or false (true)"), N_("BOOL") },
   { "clip", N_("Largest norm of the gradient, 0 for any (0)"), "X" },
   { "drop-label", N_("How often the class is left out, for guidance (0.1)"), "P" },
   { "flip", N_("Mirror half of the pictures: true or false (true)"), N_("BOOL") },
@@ -90,7 +91,7 @@ print_step (Train                   *self,
     g_string_append_printf (branches, "%s%.4f", r ? " " : "", event->squares[r]);
   if (self->terminal)
     fputs ("\r\033[K", stderr);
-  fprintf (stderr, _("step %" G_GUINT64_FORMAT "/%" G_GUINT64_FORMAT "  loss %.5f (%s)  %.1f images/s  %.0f %% waiting for data  %s left"),
+  fprintf (stderr, _("step %" PRIu64 "/%" PRIu64 "  loss %.5f (%s)  %.1f images/s  %.0f %% waiting for data  %s left"),
            event->step, event->n_steps, event->loss, branches->str, event->images_per_second, 100 * event->waiting, left);
   if (self->terminal)
     self->line_open = TRUE;
@@ -115,7 +116,7 @@ on_event (const DimrTrainingEvent *event,
     {
     case DIMR_TRAINING_STARTED: fprintf (stderr, "%s\n", event->text); break;
     case DIMR_TRAINING_WARNING: fprintf (stderr, _("Warning: %s\n"), event->text); break;
-    case DIMR_TRAINING_VALIDATED: fprintf (stderr, _("step %" G_GUINT64_FORMAT ": validation loss %.5f\n"), event->step, event->loss); break;
+    case DIMR_TRAINING_VALIDATED: fprintf (stderr, _("step %" PRIu64 ": validation loss %.5f\n"), event->step, event->loss); break;
     case DIMR_TRAINING_SNAPSHOT:
       g_print ("%s\n", event->text);
       fflush (stdout);

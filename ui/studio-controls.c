@@ -13,7 +13,8 @@
 G_DEFINE_FINAL_TYPE (StudioControls, studio_controls, GTK_TYPE_BOX)
 
 /* The items of the two lists, in their order. */
-static const DimrPrecision precisions[] = { DIMR_PRECISION_AUTO, DIMR_PRECISION_BF16, DIMR_PRECISION_F32 };
+static const DimrPrecision precisions[] = { DIMR_PRECISION_AUTO, DIMR_PRECISION_BF16, DIMR_PRECISION_F32, DIMR_PRECISION_F8 };
+#define FLOAT8_ITEM 3 /* there only where the device has it */
 static const guint micro_batches[] = { 0, 1, 2, 4, 8, 16, 32 };
 
 DimrGuidance
@@ -39,10 +40,15 @@ _studio_controls_get_precision (StudioControls *self)
   return precisions[MIN (gtk_drop_down_get_selected (self->precision_dropdown), G_N_ELEMENTS (precisions) - 1)];
 }
 
+/* Float8 where it is not offered leaves the choice to the device. */
 void
 _studio_controls_set_precision (StudioControls *self,
                                 DimrPrecision   precision)
 {
+  const guint n_items = g_list_model_get_n_items (gtk_drop_down_get_model (self->precision_dropdown));
+
+  if (precision == DIMR_PRECISION_F8 && n_items <= FLOAT8_ITEM)
+    precision = DIMR_PRECISION_AUTO;
   for (guint i = 0; i < G_N_ELEMENTS (precisions); i++)
     if (precisions[i] == precision)
       gtk_drop_down_set_selected (self->precision_dropdown, i);
@@ -295,14 +301,40 @@ studio_controls_set_model (StudioControls *self,
   _studio_controls_load (self);
 }
 
+/* The last item goes with the device, and with it what it costs. */
+static void
+offer_float8 (StudioControls *self,
+              gboolean        has_float8)
+{
+  GtkStringList *items = GTK_STRING_LIST (gtk_drop_down_get_model (self->precision_dropdown));
+  const char *text;
+
+  if (has_float8 == (g_list_model_get_n_items (G_LIST_MODEL (items)) > FLOAT8_ITEM))
+    return;
+  if (has_float8)
+    gtk_string_list_append (items, "float8");
+  else
+    {
+      if (gtk_drop_down_get_selected (self->precision_dropdown) == FLOAT8_ITEM)
+        gtk_drop_down_set_selected (self->precision_dropdown, 0);
+      gtk_string_list_remove (items, FLOAT8_ITEM);
+    }
+  text = has_float8 ? _("Automatic takes what suits the device; float8 is faster than bfloat16, and fine detail changes")
+                    : _("Automatic takes what suits the device; bfloat16 is faster where the device has it, and slightly less exact");
+  gtk_widget_set_tooltip_text (GTK_WIDGET (self->precision_dropdown), text);
+  name_widget (self->precision_dropdown, _("Precision"), text);
+}
+
 void
 studio_controls_set_device (StudioControls *self,
-                            const char     *name)
+                            const char     *name,
+                            gboolean        has_float8)
 {
   g_return_if_fail (STUDIO_IS_CONTROLS (self));
 
   g_free (self->device_name);
   self->device_name = g_strdup (name);
+  offer_float8 (self, has_float8);
 }
 
 static gboolean

@@ -26,9 +26,11 @@ typedef enum
 /* Takes over the model's defaults and what it was trained on; NULL: none is loaded. */
 void         studio_controls_set_model     (StudioControls    *self,
                                             DimrModel         *model);
-/* What computes now: a recipe's images per evaluation are taken over only where it made the picture. */
+/* What computes now: a recipe's images per evaluation are taken over only where it made the picture, and
+ * float8 is offered only where it has that. */
 void         studio_controls_set_device    (StudioControls    *self,
-                                            const char        *name);
+                                            const char        *name,
+                                            gboolean           has_float8);
 /* What is set, with the seed drawn where it is −1; without an output folder (transfer full).
  * NULL where an entry is no good: it has the focus then and says why. */
 DimrRequest *studio_controls_dup_request   (StudioControls    *self);

@@ -21,6 +21,7 @@ typedef enum
   ROW_FASTER,
   ROW_SIZE,
   ROW_MODEL,
+  ROW_AUTOENCODER,
   ROW_DEVICE,
   ROW_FILE,
   N_ROWS
@@ -124,6 +125,7 @@ show_recipe (StudioDetails    *self,
   else
     set_row (self, ROW_SAMPLER, dimr_sampler_kind_get_label (recipe->sampler));
   set_row (self, ROW_PRECISION, recipe->precision == DIMR_PRECISION_BF16 ? "bfloat16" :
+                                recipe->precision == DIMR_PRECISION_F8 ? "float8" :
                                 recipe->precision == DIMR_PRECISION_F32 ? _("32-bit float") : _("the device's"));
   if (recipe->micro_batch > 1)
     set_row_f (self, ROW_MICRO_BATCH, ngettext ("%u image", "%u images", recipe->micro_batch), recipe->micro_batch);
@@ -132,6 +134,7 @@ show_recipe (StudioDetails    *self,
   set_row (self, ROW_FASTER, faster);
   set_row_f (self, ROW_SIZE, "%u × %u", recipe->width, recipe->height);
   set_row (self, ROW_MODEL, recipe->model_name);
+  set_row (self, ROW_AUTOENCODER, recipe->autoencoder_name);
   set_row (self, ROW_DEVICE, recipe->device);
   gtk_label_set_text (self->text, parameters);
   gtk_widget_set_visible (GTK_WIDGET (self->text_expander), TRUE);
@@ -191,6 +194,7 @@ add_rows (StudioDetails *self)
     [ROW_FASTER] = N_("Not exact"),
     [ROW_SIZE] = N_("Size"),
     [ROW_MODEL] = N_("Model"),
+    [ROW_AUTOENCODER] = N_("Autoencoder"),
     [ROW_DEVICE] = N_("Device"),
     [ROW_FILE] = N_("File"),
   };

@@ -114,7 +114,7 @@ update_autoencoder (StudioPreferences *self)
   g_autofree char *path = g_settings_get_string (studio_settings_get (), "autoencoder");
   g_autofree char *escaped = g_markup_escape_text (path, -1);
 
-  adw_action_row_set_subtitle (self->autoencoder_row, *path ? escaped : _("One that lies beside the model"));
+  adw_action_row_set_subtitle (self->autoencoder_row, *path ? escaped : _("One that lies beside the model, or in the library"));
   gtk_widget_set_visible (self->autoencoder_reset, *path != '\0');
 }
 

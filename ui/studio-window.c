@@ -76,7 +76,8 @@ update_device_banner (StudioWindow *self)
 static void
 on_device_news (StudioWindow *self)
 {
-  studio_controls_set_device (self->controls, dimr_engine_get_device_name (self->engine));
+  studio_controls_set_device (self->controls, dimr_engine_get_device_name (self->engine),
+                              dimr_engine_has_precision (self->engine, DIMR_PRECISION_F8));
   update_device_banner (self);
   _studio_window_update (self);
 }

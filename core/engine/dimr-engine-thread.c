@@ -95,6 +95,9 @@ tell (DimrEngineThread *self,
 
   message->link = g_atomic_rc_box_acquire (self->link);
   message->news.device_name = self->device != NULL ? g_strdup (dimr_device_get_name (self->device)) : NULL;
+  for (DimrPrecision p = DIMR_PRECISION_F32; self->device != NULL && p < DIMR_PRECISION_AUTO; p++)
+    if (dimr_device_check_precision (self->device, p, NULL))
+      message->news.precisions |= 1u << p;
   message->news.device_note = note;
   message->news.lost = lost != NULL ? g_error_copy (lost) : NULL;
   message->news.devices = g_ptr_array_ref (self->devices);

@@ -17,6 +17,7 @@ typedef struct _DimrEngineThread DimrEngineThread;
 typedef struct
 {
   char      *device_name; /* NULL where none is open */
+  guint      precisions;  /* 1 << p for each DimrPrecision p that it has */
   char      *device_note; /* a lasting condition, or NULL */
   GError    *lost;        /* the device is gone, and jobs that wait are kept; NULL else */
   GPtrArray *devices;     /* DimrDeviceChoice */

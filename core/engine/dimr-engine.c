@@ -21,6 +21,7 @@ struct _DimrEngine
   DimrModel *model;
   char *autoencoder;  /* of models that are loaded from now on; NULL: what is found beside them */
   char *device_name;
+  guint precisions;   /* 1 << DimrPrecision */
   char *device_note;
   GError *lost;       /* why the device is gone; NULL while it works */
   GPtrArray *devices; /* DimrDeviceChoice; NULL until the thread has asked */
@@ -132,6 +133,7 @@ on_device_news (DimrEngine     *self,
     g_object_notify_by_pspec (object, properties[PROP_DEVICE_LOST]);
   g_free (self->device_name);
   self->device_name = g_steal_pointer (&news->device_name);
+  self->precisions = news->precisions;
   g_object_notify_by_pspec (object, properties[PROP_DEVICE_NAME]);
   g_object_thaw_notify (object);
 }
@@ -310,6 +312,14 @@ dimr_engine_get_device_name (DimrEngine *self)
 {
   g_return_val_if_fail (DIMR_IS_ENGINE (self), NULL);
   return self->device_name;
+}
+
+gboolean
+dimr_engine_has_precision (DimrEngine    *self,
+                           DimrPrecision  precision)
+{
+  g_return_val_if_fail (DIMR_IS_ENGINE (self), FALSE);
+  return (self->precisions & 1u << precision) != 0;
 }
 
 const char *

@@ -42,7 +42,7 @@ void        dimr_engine_load_model_async  (DimrEngine           *self,
                                            GAsyncReadyCallback   callback,
                                            gpointer              user_data);
 /* File or folder of the autoencoder for models of latents that are loaded from now on; NULL, as at first: what is
- * found beside the model. */
+ * found beside the model, or else in the user's library. */
 void        dimr_engine_set_autoencoder   (DimrEngine           *self,
                                            const char           *path);
 /* (transfer full) */
@@ -54,6 +54,9 @@ void        dimr_engine_set_model         (DimrEngine           *self,
                                            DimrModel            *model);
 DimrModel  *dimr_engine_get_model         (DimrEngine           *self);   /* transfer none, nullable */
 const char *dimr_engine_get_device_name   (DimrEngine           *self);   /* transfer none, nullable */
+/* FALSE also where no device is open. */
+gboolean    dimr_engine_has_precision     (DimrEngine           *self,
+                                           DimrPrecision         precision);
 /* A lasting condition worth a banner ("No NVIDIA GPU was found; the CPU is used."); NULL where there is none. */
 const char *dimr_engine_get_device_note   (DimrEngine           *self);
 

@@ -345,10 +345,16 @@ dimr_job_make_recipe (DimrJob             *self,
   const DimrRequest *request = self->request;
   DimrRecipe *recipe = dimr_recipe_new ();
   gboolean conditional = dimr_model_is_conditional (self->model);
+  DimrAutoencoder *autoencoder = dimr_model_get_autoencoder (self->model);
   const DimrClass *info;
 
   recipe->model_name = g_strdup (dimr_model_get_name (self->model));
   recipe->model_hash = g_strdup (model_hash);
+  if (autoencoder != NULL)
+    {
+      recipe->autoencoder_name = g_path_get_basename (dimr_autoencoder_get_path (autoencoder));
+      recipe->autoencoder_hash = g_strdup (dimr_model_get_autoencoder_hash (self->model));
+    }
   recipe->class_index = conditional ? request->classes[index / request->count] : DIMR_CLASS_NONE;
   info = recipe->class_index != DIMR_CLASS_NONE ? dimr_classes_get (recipe->class_index) : NULL;
   recipe->class_name = g_strdup (info != NULL ? info->name : NULL);

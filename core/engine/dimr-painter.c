@@ -142,8 +142,8 @@ dimr_painter_describe_missing (DimrModel *model)
 
   if (dimr_model_peek_config (model)->channels != 4 || dimr_model_get_autoencoder (model) != NULL)
     return NULL;
-  return "This model makes latents, and Stable Diffusion's autoencoder, which makes pictures of them, was not found beside it: "
-         "what is shown is a rough projection; put autoencoder_kl_ema.pth (as published with U-ViT) or "
-         "diffusion_pytorch_model.safetensors of stabilityai/sd-vae-ft-ema (Hugging Face) into the model's folder, or name it "
-         "with --autoencoder or in the preferences.";
+  return "This model makes latents, and Stable Diffusion's autoencoder, which makes pictures of them, was not found: "
+         "what is shown is a rough projection; import autoencoder_kl_ema.pth (as published with U-ViT) or "
+         "diffusion_pytorch_model.safetensors of stabilityai/sd-vae-ft-ema (Hugging Face) into the library, put it beside the model, "
+         "or name it with --autoencoder or in the preferences.";
 }

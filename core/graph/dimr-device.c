@@ -143,6 +143,25 @@ dimr_device_get_micro_batch (DimrDevice *self)
   return klass->get_micro_batch != NULL ? klass->get_micro_batch (self) : 1;
 }
 
+gboolean
+dimr_device_check_precision (DimrDevice     *self,
+                             DimrPrecision   precision,
+                             GError        **error)
+{
+  DimrDeviceClass *klass;
+
+  g_return_val_if_fail (DIMR_IS_DEVICE (self), FALSE);
+  klass = DIMR_DEVICE_GET_CLASS (self);
+  if (klass->check_precision != NULL)
+    return klass->check_precision (self, precision, error);
+  if (precision != DIMR_PRECISION_F8)
+    return TRUE;
+  g_set_error (error, DIMR_ERROR, DIMR_ERROR_UNSUPPORTED,
+               "%s has no products in float8, which takes an NVIDIA GPU of compute capability 9; use --precision bf16 or f32",
+               dimr_device_get_name (self));
+  return FALSE;
+}
+
 DimrPrecision
 dimr_device_get_default_precision (DimrDevice *self)
 {

@@ -25,7 +25,8 @@ G_DECLARE_DERIVABLE_TYPE (DimrDeviceWalk, dimr_device_walk, DIMR, DEVICE_WALK, G
 /* Predictions of x0 that a row of a walk may combine. */
 #define DIMR_WALK_HISTORY 3
 
-/* One evaluation of a sampler's walk, and where it leads, all in double:
+/* One evaluation of a sampler's walk, and where it leads, in double but for a guided e, which is
+ * rounded to float as a network's own prediction is:
  *   e    = eps, or where guided  eps_uncond + guidance · (eps_cond − eps_uncond)
  *   X0_0 = (point − sigma · e) / alpha; X0_1 is the prediction before it, …
  *   next = start · x + Σ_k x0[k] · X0_k,  which becomes the point, and where @outer also x */
@@ -103,6 +104,10 @@ struct _DimrDeviceClass
   /* Images that one evaluation computes together unless a request says otherwise. Part of what
    * makes a picture's bytes, so it depends on the device alone. Optional: 1. */
   guint         (*get_micro_batch)(DimrDevice        *self);
+  /* FALSE and one sentence where the device has no products in @precision. Optional: it has F32 and BF16. */
+  gboolean      (*check_precision)(DimrDevice        *self,
+                                   DimrPrecision      precision,
+                                   GError           **error);
   /* The precision that suits the device best. Optional: F32. */
   DimrPrecision (*get_default_precision) (DimrDevice *self);
   /* Keeps a sampler's walk in the device's memory (transfer full). Optional: DIMR_ERROR_UNSUPPORTED,
@@ -207,6 +212,9 @@ DimrDType     dimr_device_get_storage    (DimrDevice        *self,
                                           DimrNodeId         node,
                                           DimrPrecision      precision);
 guint         dimr_device_get_micro_batch (DimrDevice       *self);
+gboolean      dimr_device_check_precision(DimrDevice        *self,
+                                          DimrPrecision      precision,
+                                          GError           **error);
 DimrPrecision dimr_device_get_default_precision (DimrDevice *self);
 DimrDeviceWalk *dimr_device_new_walk     (DimrDevice        *self,
                                           const DimrWalkSpec *spec,

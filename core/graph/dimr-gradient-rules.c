@@ -150,7 +150,7 @@ RULE (rms_norm)
 /* (weight, bias, x0, x1, …): the inputs' gradients are computed side by side and taken apart. */
 RULE (layer_norm)
 {
-  const DimrAttrs times = { .length = (guint) SHAPE (0)->dims[0], .eps = node->attrs.eps };
+  const DimrAttrs times = { .length = node->inputs[0] != NONE ? (guint) SHAPE (0)->dims[0] : 1, .eps = node->attrs.eps };
   const guint n_x = node->n_inputs - 2;
   gboolean any = FALSE;
   guint start = 0;
@@ -263,6 +263,106 @@ RULE (conv_to_image)
     GIVE (0, EMIT (DIMR_OP_CONV_TO_IMAGE_INPUT_GRAD, ATTRS (0), node->inputs[1], dy));
 }
 
+RULE (to_image)
+{
+  GIVE (0, EMIT (DIMR_OP_IMAGE_TO_MAP, ATTRS (0), dy));
+}
+
+RULE (image_to_map)
+{
+  GIVE (0, EMIT (DIMR_OP_TO_IMAGE, ATTRS (0), dy));
+}
+
+RULE (slice_channels)
+{
+  GIVE (0, EMIT (DIMR_OP_PAD_CHANNELS, ATTRS (.start = node->attrs.start, .length = (guint) LAST (SHAPE (0))), dy));
+}
+
+/* Sums over the copies, which are the rows of a matrix. */
+RULE (repeat)
+{
+  const gint64 factor = node->attrs.factor, n = (gint64) dimr_shape_n_elements (&node->shape) / factor;
+
+  GIVE (0, sum_all_rows (self, dimr_backward_reshape (self, dy, DIMR_SHAPE (factor, n))));
+}
+
+/* The f · f copies of a pixel become the rows of a part. */
+RULE (upsample_nearest)
+{
+  const DimrShape *x = SHAPE (0);
+  const gint64 f = node->attrs.factor, places = x->dims[0] * x->dims[1] * x->dims[2];
+  DimrNodeId copies = EMIT (DIMR_OP_PIXEL_UNSHUFFLE, ATTRS (.factor = (guint) f), dy);
+
+  copies = dimr_backward_reshape (self, copies, DIMR_SHAPE (places, f * f, x->dims[3]));
+  GIVE (0, EMIT (DIMR_OP_SUM_ROWS, ATTRS (.length = (guint) places), copies));
+}
+
+RULE (silu)
+{
+  GIVE (0, EMIT (DIMR_OP_SILU_GRAD, ATTRS (0), VALUE (0), dy));
+}
+
+RULE (gelu)
+{
+  GIVE (0, EMIT (DIMR_OP_GELU_GRAD, ATTRS (0), VALUE (0), dy));
+}
+
+RULE (gelu_tanh)
+{
+  GIVE (0, EMIT (DIMR_OP_GELU_TANH_GRAD, ATTRS (0), VALUE (0), dy));
+}
+
+/* (x, shift, scale) */
+RULE (modulate)
+{
+  const DimrAttrs times = { .length = (guint) SHAPE (1)->dims[0] };
+
+  if (WANTS (0))
+    GIVE (0, node->inputs[2] == NONE ? dy : EMIT (DIMR_OP_GATED_ADD, ATTRS (0), dy, VALUE (2), dy));
+  if (WANTS (1))
+    GIVE (1, EMIT (DIMR_OP_SUM_ROWS, times, dy));
+  if (WANTS (2))
+    GIVE (2, EMIT (DIMR_OP_SUM_PRODUCTS, times, VALUE (0), dy));
+}
+
+/* (x, gate, y) */
+RULE (gated_add)
+{
+  if (WANTS (0))
+    GIVE (0, dy);
+  if (WANTS (1))
+    GIVE (1, EMIT (DIMR_OP_SUM_PRODUCTS, ATTRS (.length = (guint) SHAPE (1)->dims[0]), VALUE (2), dy));
+  if (WANTS (2))
+    GIVE (2, EMIT (DIMR_OP_GATED_ADD, ATTRS (0), NONE, VALUE (1), dy));
+}
+
+RULE (ada_rms_norm)
+{
+  if (WANTS (0))
+    GIVE (0, EMIT (DIMR_OP_ADA_RMS_NORM_GRAD, ATTRS (.eps = node->attrs.eps), VALUE (0), VALUE (1), dy));
+  if (WANTS (1))
+    GIVE (1, EMIT (DIMR_OP_ADA_RMS_NORM_SCALE_GRAD, ATTRS (.length = (guint) SHAPE (1)->dims[1], .eps = node->attrs.eps),
+                   VALUE (0), dy));
+}
+
+/* (qkv, freqs_h, freqs_w, scale): the parameters' gradients are computed side by side and taken apart. */
+RULE (axial_rope)
+{
+  const guint f = (guint) LAST (SHAPE (1));
+  const guint starts[3] = { 0, f, 2 * f }, lengths[3] = { f, f, 1 };
+
+  if (WANTS (0))
+    GIVE (0, EMIT (DIMR_OP_AXIAL_ROPE_GRAD, node->attrs, VALUE (0), VALUE (1), VALUE (2), VALUE (3), dy));
+  if (WANTS (1) || WANTS (2) || WANTS (3))
+    {
+      DimrNodeId all = EMIT (DIMR_OP_AXIAL_ROPE_PARAM_GRAD, node->attrs, VALUE (0), VALUE (1), VALUE (2), VALUE (3), dy);
+
+      for (guint i = 0; i < 3; i++)
+        if (WANTS (1 + i))
+          GIVE (1 + i, EMIT (DIMR_OP_SLICE_CHANNELS, ATTRS (.start = starts[i], .length = lengths[i]), all));
+    }
+}
+
 RULE (mean_square)
 {
   for (guint i = 0; i < 2; i++)
@@ -289,6 +389,18 @@ static const DimrGradientRule rules[DIMR_N_OPS] = {
   [DIMR_OP_DEPTHWISE_CONV] = rule_depthwise_conv,
   [DIMR_OP_PIXEL_SHUFFLE] = rule_pixel_shuffle,
   [DIMR_OP_CONV_TO_IMAGE] = rule_conv_to_image,
+  [DIMR_OP_TO_IMAGE] = rule_to_image,
+  [DIMR_OP_IMAGE_TO_MAP] = rule_image_to_map,
+  [DIMR_OP_SLICE_CHANNELS] = rule_slice_channels,
+  [DIMR_OP_REPEAT] = rule_repeat,
+  [DIMR_OP_UPSAMPLE_NEAREST] = rule_upsample_nearest,
+  [DIMR_OP_SILU] = rule_silu,
+  [DIMR_OP_GELU] = rule_gelu,
+  [DIMR_OP_GELU_TANH] = rule_gelu_tanh,
+  [DIMR_OP_MODULATE] = rule_modulate,
+  [DIMR_OP_GATED_ADD] = rule_gated_add,
+  [DIMR_OP_ADA_RMS_NORM] = rule_ada_rms_norm,
+  [DIMR_OP_AXIAL_ROPE] = rule_axial_rope,
   [DIMR_OP_MEAN_SQUARE] = rule_mean_square,
 };
 

@@ -61,6 +61,8 @@ repeat (DimrGraph        *graph,
         const DimrNode   *node,
         const DimrNodeId *inputs)
 {
+  if (node->op == DIMR_OP_RESHAPE && node->attrs.constant)
+    return dimr_graph_add_constant (graph, inputs[0]);
   if (node->op == DIMR_OP_RESHAPE)
     return inputs[0] != DIMR_NODE_NONE ? dimr_graph_add_reshape (graph, inputs[0], node->shape) : DIMR_NODE_NONE;
   return dimr_graph_add (graph, node->op, node->attrs, inputs, node->n_inputs);
@@ -115,7 +117,7 @@ find_wanted (DimrBackward     *self,
     {
       const DimrNode *node = peek (self, id);
 
-      for (guint i = 0; i < node->n_inputs; i++)
+      for (guint i = 0; i < node->n_inputs && !node->attrs.constant; i++)
         self->wanted[id] |= node->inputs[i] != DIMR_NODE_NONE && self->wanted[node->inputs[i]];
     }
 }

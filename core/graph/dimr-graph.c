@@ -269,6 +269,19 @@ dimr_graph_add_reshape (DimrGraph  *self,
   return append (self, DIMR_OP_RESHAPE, node->dtype, shape, (DimrAttrs){ 0 }, &x, 1);
 }
 
+DimrNodeId
+dimr_graph_add_constant (DimrGraph  *self,
+                         DimrNodeId  x)
+{
+  const DimrNode *node;
+
+  if (!may_build (self))
+    return DIMR_NODE_NONE;
+  g_return_val_if_fail (x < self->nodes->len, DIMR_NODE_NONE);
+  node = dimr_graph_peek_node (self, x);
+  return append (self, DIMR_OP_RESHAPE, node->dtype, node->shape, (DimrAttrs){ .constant = TRUE }, &x, 1);
+}
+
 void
 dimr_graph_set_name (DimrGraph  *self,
                      DimrNodeId  node,

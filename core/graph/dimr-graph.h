@@ -51,6 +51,9 @@ DimrNodeId      dimr_graph_add             (DimrGraph          *self,
 DimrNodeId      dimr_graph_add_reshape     (DimrGraph          *self,
                                             DimrNodeId          x,
                                             DimrShape           shape);
+/* @x itself, but through here no gradient goes back to it. */
+DimrNodeId      dimr_graph_add_constant    (DimrGraph          *self,
+                                            DimrNodeId          x);
 /* Names a node so that it can be asked for as a tap. The names are those of the reference data and the weights. */
 void            dimr_graph_set_name        (DimrGraph          *self,
                                             DimrNodeId          node,

@@ -157,7 +157,7 @@ INFER (layer_norm_grad)
   gint64 channels = list_channels (in, 2, n);
 
   EXPECT (channels > 0 && same_leading (in[1], in[2]) && LAST (in[1]) == channels, "inputs with the channels of the gradient");
-  EXPECT (is_per_time (in[0], in[1], channels), "a weight [T, ΣD]");
+  EXPECT (in[0] == NULL || is_per_time (in[0], in[1], channels), "a weight [T, ΣD]");
   *out = *in[1];
   return TRUE;
 }
@@ -252,6 +252,64 @@ MACS (conv_to_image_input_grad)
   return dimr_shape_n_elements (out) * in[0]->dims[0] * in[0]->dims[2] * in[0]->dims[3];
 }
 
+INFER (two_same)
+{
+  EXPECT (dimr_shape_equal (in[0], in[1]), "two equal shapes");
+  *out = *in[0];
+  return TRUE;
+}
+
+INFER (sum_products)
+{
+  EXPECT (in[0]->n_dims >= 2 && dimr_shape_equal (in[0], in[1]), "two equal shapes […, D]");
+  EXPECT (attrs->length > 0 && rows_of (in[0]) % attrs->length == 0, "rows in @length equal parts");
+  *out = DIMR_SHAPE (attrs->length, LAST (in[0]));
+  return TRUE;
+}
+
+INFER (pad_channels)
+{
+  EXPECT (in[0]->n_dims >= 1 && LAST (in[0]) + (gint64) attrs->start <= (gint64) attrs->length, "room for the channels");
+  *out = *in[0];
+  LAST (out) = attrs->length;
+  return TRUE;
+}
+
+INFER (ada_rms_norm_grad)
+{
+  EXPECT (in[0]->n_dims >= 3 && dimr_shape_equal (in[0], in[2]), "two equal shapes [B, …, D]");
+  EXPECT (is (in[1], 3, in[0]->dims[0], -1, LAST (in[0]), 0) &&
+          rows_of (in[0]) % (in[0]->dims[0] * in[1]->dims[1]) == 0, "a scale [B, M, D], M dividing the rows of an image");
+  *out = *in[0];
+  return TRUE;
+}
+
+INFER (ada_rms_norm_scale_grad)
+{
+  EXPECT (in[0]->n_dims >= 3 && dimr_shape_equal (in[0], in[1]), "two equal shapes [B, …, D]");
+  EXPECT (attrs->length > 0 && rows_of (in[0]) % (in[0]->dims[0] * (gint64) attrs->length) == 0,
+          "a length that divides the rows of an image");
+  *out = DIMR_SHAPE (in[0]->dims[0], attrs->length, LAST (in[0]));
+  return TRUE;
+}
+
+INFER (axial_rope_grad)
+{
+  EXPECT (in[0]->n_dims == 3 && attrs->n_heads > 0 && dimr_shape_equal (in[0], in[4]), "two equal shapes [B, N, 3·D]");
+  EXPECT (is (in[1], 2, attrs->n_heads, -1, 0, 0) && dimr_shape_equal (in[1], in[2]) && is_vector (in[3], attrs->n_heads),
+          "frequencies [NH, F] and a scale [NH]");
+  *out = *in[0];
+  return TRUE;
+}
+
+INFER (axial_rope_param_grad)
+{
+  if (!infer_axial_rope_grad (attrs, in, n, out, error))
+    return FALSE;
+  *out = DIMR_SHAPE (attrs->n_heads, 2 * in[1]->dims[1] + 1);
+  return TRUE;
+}
+
 INFER (mean_square)
 {
   EXPECT (in[0]->n_dims >= 2 && dimr_shape_equal (in[0], in[1]), "two equal shapes [B, …]");
@@ -284,7 +342,7 @@ const DimrOpInfo dimr_op_gradient_infos[DIMR_N_OPS - DIMR_OP_FIRST_GRADIENT] = {
   ROW (DIMR_OP_TIME_PARAM_GRAD) = { "time-param-grad", 6, 6, 0, 0, infer_time_param_grad, NULL },
   ROW (DIMR_OP_RMS_NORM_GRAD) = { "rms-norm-grad", 4, 4, SLOT (3), SLOT (0) | SLOT (2) | SLOT (3), infer_rms_norm_grad, NULL },
   ROW (DIMR_OP_RMS_NORM_SCALE_GRAD) = { "rms-norm-scale-grad", 2, 2, 0, 0, infer_rms_norm_scale_grad, NULL },
-  ROW (DIMR_OP_LAYER_NORM_GRAD) = { "layer-norm-grad", 3, G_MAXUINT, 0, SLOT (1), infer_layer_norm_grad, NULL },
+  ROW (DIMR_OP_LAYER_NORM_GRAD) = { "layer-norm-grad", 3, G_MAXUINT, SLOT (0), SLOT (1), infer_layer_norm_grad, NULL },
   ROW (DIMR_OP_LAYER_NORM_WEIGHT_GRAD) = { "layer-norm-weight-grad", 2, G_MAXUINT, 0, 0, infer_layer_norm_weight_grad, NULL },
   ROW (DIMR_OP_ATTENTION_GRAD) = { "attention-grad", 3, 3, 0, 0, infer_attention_grad, macs_attention_grad },
   ROW (DIMR_OP_GEGLU_GRAD) = { "geglu-grad", 3, 3, 0, SLOT (0) | SLOT (1) | SLOT (2), infer_three_same, NULL },
@@ -292,6 +350,15 @@ const DimrOpInfo dimr_op_gradient_infos[DIMR_N_OPS - DIMR_OP_FIRST_GRADIENT] = {
   ROW (DIMR_OP_DEPTHWISE_WEIGHT_GRAD) = { "depthwise-weight-grad", 2, 2, 0, 0, infer_depthwise_weight_grad, macs_depthwise_weight_grad },
   ROW (DIMR_OP_PIXEL_UNSHUFFLE) = { "pixel-unshuffle", 1, 1, 0, 0, infer_pixel_unshuffle, NULL },
   ROW (DIMR_OP_CONV_TO_IMAGE_INPUT_GRAD) = { "conv-to-image-input-grad", 2, 2, 0, 0, infer_conv_to_image_input_grad, macs_conv_to_image_input_grad },
+  ROW (DIMR_OP_SILU_GRAD) = { "silu-grad", 2, 2, 0, SLOT (0) | SLOT (1), infer_two_same, NULL },
+  ROW (DIMR_OP_GELU_GRAD) = { "gelu-grad", 2, 2, 0, SLOT (0) | SLOT (1), infer_two_same, NULL },
+  ROW (DIMR_OP_GELU_TANH_GRAD) = { "gelu-tanh-grad", 2, 2, 0, SLOT (0) | SLOT (1), infer_two_same, NULL },
+  ROW (DIMR_OP_SUM_PRODUCTS) = { "sum-products", 2, 2, 0, 0, infer_sum_products, NULL },
+  ROW (DIMR_OP_PAD_CHANNELS) = { "pad-channels", 1, 1, 0, 0, infer_pad_channels, NULL },
+  ROW (DIMR_OP_ADA_RMS_NORM_GRAD) = { "ada-rms-norm-grad", 3, 3, 0, SLOT (0) | SLOT (2), infer_ada_rms_norm_grad, NULL },
+  ROW (DIMR_OP_ADA_RMS_NORM_SCALE_GRAD) = { "ada-rms-norm-scale-grad", 2, 2, 0, 0, infer_ada_rms_norm_scale_grad, NULL },
+  ROW (DIMR_OP_AXIAL_ROPE_GRAD) = { "axial-rope-grad", 5, 5, 0, SLOT (0), infer_axial_rope_grad, NULL },
+  ROW (DIMR_OP_AXIAL_ROPE_PARAM_GRAD) = { "axial-rope-param-grad", 5, 5, 0, 0, infer_axial_rope_param_grad, NULL },
   ROW (DIMR_OP_MEAN_SQUARE) = { "mean-square", 2, 2, 0, 0, infer_mean_square, NULL },
   ROW (DIMR_OP_MEAN_SQUARE_GRAD) = { "mean-square-grad", 3, 3, 0, 0, infer_mean_square_grad, NULL },
 };

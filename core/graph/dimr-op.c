@@ -295,10 +295,10 @@ INFER (axial_rope)
 
 INFER (gated_add)
 {
-  EXPECT (in[0]->n_dims >= 2, "[B, …, D]");
-  EXPECT (is_per_time (in[1], in[0], LAST (in[0])), "a gate [T, D]");
-  EXPECT (dimr_shape_equal (in[0], in[2]), "two equal shapes");
-  *out = *in[0];
+  EXPECT (in[2]->n_dims >= 2, "[B, …, D]");
+  EXPECT (is_per_time (in[1], in[2], LAST (in[2])), "a gate [T, D]");
+  EXPECT (in[0] == NULL || dimr_shape_equal (in[0], in[2]), "two equal shapes");
+  *out = *in[2];
   return TRUE;
 }
 
@@ -405,7 +405,7 @@ static const DimrOpInfo infos[DIMR_OP_FIRST_GRADIENT] = {
   [DIMR_OP_GELU] = { "gelu", 1, 1, 0, SLOT (0), infer_unary, NULL },
   [DIMR_OP_GELU_TANH] = { "gelu-tanh", 1, 1, 0, SLOT (0), infer_unary, NULL },
   [DIMR_OP_MODULATE] = { "modulate", 3, 3, SLOT (2), SLOT (0), infer_modulate, NULL },
-  [DIMR_OP_GATED_ADD] = { "gated-add", 3, 3, 0, SLOT (0) | SLOT (2), infer_gated_add, NULL },
+  [DIMR_OP_GATED_ADD] = { "gated-add", 3, 3, SLOT (0), SLOT (0) | SLOT (2), infer_gated_add, NULL },
   [DIMR_OP_ADA_RMS_NORM] = { "ada-rms-norm", 2, 2, 0, SLOT (0), infer_ada_rms_norm, NULL },
   [DIMR_OP_AXIAL_ROPE] = { "axial-rope", 4, 4, 0, SLOT (0), infer_axial_rope, NULL },
   [DIMR_OP_IMAGE_TO_MAP] = { "image-to-map", 1, 1, 0, 0, infer_image_to_map, NULL },

@@ -16,7 +16,7 @@ G_BEGIN_DECLS
  * DimrOp: inputs are listed in slot order; [x] marks a slot that may be DIMR_NODE_NONE.
  * @DIMR_OP_INPUT: a value written before each run; named
  * @DIMR_OP_PARAM: a tensor of the weights; named
- * @DIMR_OP_RESHAPE: (x): the same elements under another shape
+ * @DIMR_OP_RESHAPE: (x): the same elements under another shape; where it is @constant, no gradient goes through
  * @DIMR_OP_SLICE_TOKENS: (x [B, N, D]): tokens [start, start + length) → [B, length, D]
  * @DIMR_OP_CONCAT: (x0 […, D0], x1 […, D1], …) → […, ΣDi]
  * @DIMR_OP_ADD: (a, b), equal shapes
@@ -48,7 +48,7 @@ G_BEGIN_DECLS
  * @DIMR_OP_GELU: (x): the exact (erf) GELU
  * @DIMR_OP_GELU_TANH: (x): x/2 · (1 + tanh(√(2/π) (x + 0.044715 x³)))
  * @DIMR_OP_MODULATE: (x [B, …, D], shift [T, D], [scale [T, D]]): x · (1 + scale) + shift
- * @DIMR_OP_GATED_ADD: (x [B, …, D], gate [T, D], y of the shape of x): x + gate · y
+ * @DIMR_OP_GATED_ADD: ([x [B, …, D]], gate [T, D], y of the shape of x): x + gate · y
  * @DIMR_OP_ADA_RMS_NORM: (x [B, …, D], scale [B, M, D]): (1 + scale) · x / √(mean of x² + eps); row r of an
  *   image takes row r mod M of its scale
  * @DIMR_OP_AXIAL_ROPE: (qkv [B, N, 3·D], freqs_h [NH, F], freqs_w [NH, F], scale [NH]): q and k of every head are
@@ -86,7 +86,7 @@ G_BEGIN_DECLS
  *   gradients of param0, param1, weight, bias → [4, D]
  * @DIMR_OP_RMS_NORM_GRAD: (x, scale, dy, [residual]): gradient of x, + residual
  * @DIMR_OP_RMS_NORM_SCALE_GRAD: (x […, D], dy): gradient of the scale → [length, D], length = T
- * @DIMR_OP_LAYER_NORM_GRAD: (weight [T, ΣDi], dy […, ΣDi], x0, x1, …): gradients of all xi side by side → […, ΣDi]
+ * @DIMR_OP_LAYER_NORM_GRAD: ([weight [T, ΣDi]], dy […, ΣDi], x0, x1, …): gradients of all xi side by side → […, ΣDi]
  * @DIMR_OP_LAYER_NORM_WEIGHT_GRAD: (dy […, ΣDi], x0, x1, …): gradient of the weight → [length, ΣDi], length = T
  * @DIMR_OP_ATTENTION_GRAD: (qkv [B, N, 3·D], y [B, N, D], dy [B, N, D]): gradient of qkv; y is ATTENTION's result
  * @DIMR_OP_GEGLU_GRAD: (a, b, dy): gradient of a, gelu'(a) · b · dy. (That of b is GEGLU (a, dy).)
@@ -94,6 +94,13 @@ G_BEGIN_DECLS
  * @DIMR_OP_DEPTHWISE_WEIGHT_GRAD: (x [B, H, W, D], dy): gradient of the weight → [D, 1, k, k], k = factor
  * @DIMR_OP_PIXEL_UNSHUFFLE: (x [B, f·H, f·W, D]) → [B, H, W, f·f·D]: the inverse of PIXEL_SHUFFLE
  * @DIMR_OP_CONV_TO_IMAGE_INPUT_GRAD: (weight [C, D, k, k], dy [B, C, H, W]): gradient of x → [B, H, W, D]
+ * @DIMR_OP_SILU_GRAD, @DIMR_OP_GELU_GRAD, @DIMR_OP_GELU_TANH_GRAD: (x, dy): f'(x) · dy
+ * @DIMR_OP_SUM_PRODUCTS: (a […, D], b […, D]): sums of a · b over the rows of each of @length equal parts → [length, D]
+ * @DIMR_OP_PAD_CHANNELS: (x […, D]): zeros around → […, length], x at channel @start
+ * @DIMR_OP_ADA_RMS_NORM_GRAD: (x, scale, dy): gradient of x
+ * @DIMR_OP_ADA_RMS_NORM_SCALE_GRAD: (x [B, …, D], dy): gradient of the scale → [B, length, D], length = M
+ * @DIMR_OP_AXIAL_ROPE_GRAD: (qkv, freqs_h, freqs_w, scale, dy): gradient of qkv
+ * @DIMR_OP_AXIAL_ROPE_PARAM_GRAD: the same inputs: gradients of freqs_h, freqs_w and scale side by side → [NH, 2·F + 1]
  * @DIMR_OP_MEAN_SQUARE: (a [B, …], b [B, …]): means of (a − b)² over each sample → [B]
  * @DIMR_OP_MEAN_SQUARE_GRAD: (a, b, dy [B]): gradient of a, 2/n · dy · (a − b), n the numbers of a sample
  */
@@ -159,6 +166,15 @@ typedef enum
   DIMR_OP_DEPTHWISE_WEIGHT_GRAD,
   DIMR_OP_PIXEL_UNSHUFFLE,
   DIMR_OP_CONV_TO_IMAGE_INPUT_GRAD,
+  DIMR_OP_SILU_GRAD,
+  DIMR_OP_GELU_GRAD,
+  DIMR_OP_GELU_TANH_GRAD,
+  DIMR_OP_SUM_PRODUCTS,
+  DIMR_OP_PAD_CHANNELS,
+  DIMR_OP_ADA_RMS_NORM_GRAD,
+  DIMR_OP_ADA_RMS_NORM_SCALE_GRAD,
+  DIMR_OP_AXIAL_ROPE_GRAD,
+  DIMR_OP_AXIAL_ROPE_PARAM_GRAD,
   DIMR_OP_MEAN_SQUARE,
   DIMR_OP_MEAN_SQUARE_GRAD,
 } DimrOp;
@@ -182,7 +198,7 @@ typedef struct
 /* What an op needs beside its inputs; a field is zero where the op does not use it. */
 typedef struct
 {
-  guint      n_heads;    /* ATTENTION and its gradient, AXIAL_ROPE */
+  guint      n_heads;    /* ATTENTION, AXIAL_ROPE and their gradients */
   guint      factor;     /* AVERAGE_POOL, PIXEL_SHUFFLE and their inverses, PATCHES, REPEAT, UPSAMPLE_NEAREST; the kernel
                           * size of WINDOWS and DEPTHWISE_WEIGHT_GRAD; CONV2D: 2, or 0 for none */
   guint      width;      /* ADD_POSITION and its gradient: columns of the table's grid; AXIAL_ROPE: of the map */
@@ -195,6 +211,7 @@ typedef struct
   guint      stride;     /* CONV2D */
   guint      pad_before; /* CONV2D */
   guint      pad_after;  /* CONV2D */
+  gboolean   constant;   /* RESHAPE */
 } DimrAttrs;
 
 /* Everything about an op that is not arithmetic. Shapes of absent optional inputs are NULL. */

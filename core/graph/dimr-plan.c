@@ -94,7 +94,7 @@ list_steps (DimrPlan *self)
       self->roots[id] = node->op == DIMR_OP_RESHAPE ? self->roots[node->inputs[0]] : id;
       if (node->op == DIMR_OP_PARAM)
         {
-          gsize size = self->precision == DIMR_PRECISION_BF16 ? 2 : 4;
+          gsize size = self->precision == DIMR_PRECISION_F32 ? 4 : 2;
           self->param_bytes += dimr_shape_n_elements (&node->shape) * size;
         }
       else if (node->op != DIMR_OP_INPUT && node->op != DIMR_OP_RESHAPE)
@@ -256,6 +256,8 @@ dimr_plan_new_forecast (DimrGraph         *graph,
   g_return_val_if_fail (DIMR_IS_DEVICE (device), NULL);
   g_return_val_if_fail (precision != DIMR_PRECISION_AUTO, NULL);
 
+  if (!dimr_device_check_precision (device, precision, error))
+    return NULL;
   self = g_new0 (DimrPlan, 1);
   g_atomic_ref_count_init (&self->ref_count);
   self->precision = precision;

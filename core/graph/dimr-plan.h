@@ -11,11 +11,14 @@
 
 G_BEGIN_DECLS
 
-/* Arithmetic of the products. Sums, norms and the sampler are float in both. */
+/* Arithmetic of the products. Sums, norms and the sampler are float in all. */
 typedef enum
 {
   DIMR_PRECISION_F32,
   DIMR_PRECISION_BF16, /* weights and the inputs of products rounded to bfloat16 */
+  /* As BF16, but the inner products in float8 e4m3: a scale for each row of the input and each channel
+   * of the weight. Which those are the backend decides. Never a default. */
+  DIMR_PRECISION_F8,
   DIMR_PRECISION_AUTO, /* in requests: what suits the device; a plan has one of the above */
 } DimrPrecision;
 
@@ -68,7 +71,8 @@ gsize             dimr_plan_get_arena_size   (DimrPlan          *self);
 /* Where the workspace of the running step begins, and its size (the largest any step asked for). */
 gsize             dimr_plan_get_workspace    (DimrPlan          *self,
                                               gsize             *size);
-/* Bytes of all parameters in the plan's precision, before any packing by a device. */
+/* Bytes of all parameters in the plan's precision, before any packing by a device; in F8 as in BF16, which
+ * is what some of them stay. */
 gsize             dimr_plan_get_param_bytes  (DimrPlan          *self);
 guint64           dimr_plan_get_macs         (DimrPlan          *self);
 

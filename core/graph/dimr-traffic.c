@@ -22,7 +22,7 @@ element_size (DimrPlan       *plan,
 {
   if (node->op != DIMR_OP_PARAM)
     return dimr_dtype_size (dimr_plan_get_storage (plan, id));
-  return node->shape.n_dims >= 2 && dimr_plan_get_precision (plan) == DIMR_PRECISION_BF16 ? 2 : sizeof (float);
+  return node->shape.n_dims >= 2 && dimr_plan_get_precision (plan) != DIMR_PRECISION_F32 ? 2 : sizeof (float);
 }
 
 /* Elements of input @slot that @node looks at. */

@@ -12,6 +12,8 @@
 #include <jpeglib.h>
 
 #define MAX_SIDE 16384
+/* Pixels of one byte: a block of 64 takes a bit at least. */
+#define MAX_PIXELS_PER_BYTE 512
 
 /* libjpeg tells of a fatal error by a call that must not return. */
 typedef struct
@@ -83,6 +85,8 @@ read_guarded (JpegReader   *self,
   jpeg_read_header (jpeg, TRUE);
   if (jpeg->image_width > MAX_SIDE || jpeg->image_height > MAX_SIDE)
     refuse (self, "it has more than 16384 pixels a side");
+  if ((guint64) jpeg->image_width * jpeg->image_height / MAX_PIXELS_PER_BYTE > size)
+    refuse (self, "it is too short for its width and height");
   if (jpeg->jpeg_color_space == JCS_CMYK || jpeg->jpeg_color_space == JCS_YCCK)
     refuse (self, "its colours are meant for printing (CMYK)");
   choose_scale (jpeg, side);

@@ -88,6 +88,8 @@ dimr_recipe_to_parameters (const DimrRecipe *self)
     }
   if (self->model_name != NULL)
     append (text, "Model", self->model_name);
+  if (self->autoencoder_name != NULL)
+    append (text, "VAE", self->autoencoder_name);
   if (self->class_index != DIMR_CLASS_NONE)
     append_integer (text, "Class index", self->class_index);
   append_integer (text, "Image index", self->image_index);
@@ -351,6 +353,7 @@ dimr_recipe_from_parameters (const char  *text,
   read_choices (settings, self);
   self->model_name = g_strdup (g_hash_table_lookup (settings, "model"));
   self->model_hash = g_strdup (g_hash_table_lookup (settings, "model hash"));
+  self->autoencoder_name = g_strdup (g_hash_table_lookup (settings, "vae"));
   self->device = g_strdup (g_hash_table_lookup (settings, "device"));
   version = g_hash_table_lookup (settings, "version");
   if (version != NULL && g_str_has_prefix (version, PROGRAM))

@@ -16,7 +16,8 @@
  *    "precision":"f32", "micro_batch":1, "device":"…", "width":32, "height":32}
  *
  * and where they were asked for "eta":0.5, "clip_x0":true, in the guidance "channels":3,
- * "skip_unconditional":true, "reuse_low_branches":3. Files from before
+ * "skip_unconditional":true, "reuse_low_branches":3; where a latent was decoded
+ * "autoencoder":{"name":"…","sha256":"…"}. Files from before
  * "micro_batch" were made one image at a time.
  *
  * Integers above 2^53, which many JSON readers would round, are written as strings of digits. */
@@ -50,6 +51,8 @@ dimr_recipe_copy (const DimrRecipe *self)
   *copy = *self;
   copy->model_name = g_strdup (self->model_name);
   copy->model_hash = g_strdup (self->model_hash);
+  copy->autoencoder_name = g_strdup (self->autoencoder_name);
+  copy->autoencoder_hash = g_strdup (self->autoencoder_hash);
   copy->class_name = g_strdup (self->class_name);
   copy->device = g_strdup (self->device);
   copy->version = g_strdup (self->version);
@@ -63,6 +66,8 @@ dimr_recipe_free (DimrRecipe *self)
     return;
   g_free (self->model_name);
   g_free (self->model_hash);
+  g_free (self->autoencoder_name);
+  g_free (self->autoencoder_hash);
   g_free (self->class_name);
   g_free (self->device);
   g_free (self->version);
@@ -71,7 +76,9 @@ dimr_recipe_free (DimrRecipe *self)
 
 static const char *const time_grids[] = { [DIMR_TIME_GRID_UNIFORM] = "uniform", [DIMR_TIME_GRID_LOG_SNR] = "log-snr" };
 static const char *const guidance_kinds[] = { [DIMR_GUIDANCE_CONSTANT] = "constant", [DIMR_GUIDANCE_COSINE] = "cosine" };
-static const char *const precisions[] = { [DIMR_PRECISION_F32] = "f32", [DIMR_PRECISION_BF16] = "bf16", [DIMR_PRECISION_AUTO] = "auto" };
+static const char *const precisions[] = {
+  [DIMR_PRECISION_F32] = "f32", [DIMR_PRECISION_BF16] = "bf16", [DIMR_PRECISION_F8] = "f8", [DIMR_PRECISION_AUTO] = "auto",
+};
 
 static gboolean
 find_name (const char *const *names,
@@ -150,6 +157,19 @@ add_number (JsonBuilder *builder,
   json_builder_add_double_value (builder, value);
 }
 
+static void
+add_file (JsonBuilder *builder,
+          const char  *member,
+          const char  *name,
+          const char  *hash)
+{
+  json_builder_set_member_name (builder, member);
+  json_builder_begin_object (builder);
+  add_string (builder, "name", name);
+  add_string (builder, "sha256", hash);
+  json_builder_end_object (builder);
+}
+
 char *
 dimr_recipe_to_json (const DimrRecipe *self)
 {
@@ -161,11 +181,9 @@ dimr_recipe_to_json (const DimrRecipe *self)
   json_builder_begin_object (builder);
   add_integer (builder, "dimr", RECIPE_FORMAT);
   add_string (builder, "version", self->version);
-  json_builder_set_member_name (builder, "model");
-  json_builder_begin_object (builder);
-  add_string (builder, "name", self->model_name);
-  add_string (builder, "sha256", self->model_hash);
-  json_builder_end_object (builder);
+  add_file (builder, "model", self->model_name, self->model_hash);
+  if (self->autoencoder_name != NULL)
+    add_file (builder, "autoencoder", self->autoencoder_name, self->autoencoder_hash);
   if (self->class_index != DIMR_CLASS_NONE)
     {
       json_builder_set_member_name (builder, "class");
@@ -394,7 +412,7 @@ dimr_recipe_from_json (const char  *json,
   g_autoptr (DimrRecipe) self = dimr_recipe_new ();
   g_autoptr (JsonParser) parser = json_parser_new ();
   g_autoptr (GError) local_error = NULL;
-  JsonObject *object, *model, *class, *guidance;
+  JsonObject *object, *model, *autoencoder, *class, *guidance;
   JsonNode *root;
 
   g_return_val_if_fail (json != NULL, NULL);
@@ -428,6 +446,9 @@ dimr_recipe_from_json (const char  *json,
       || !read_object (object, "model", &model, error)
       || !read_object (object, "class", &class, error)
       || !read_object (object, "guidance", &guidance, error)
+      || !read_object (object, "autoencoder", &autoencoder, error)
+      || (autoencoder != NULL && !read_string (autoencoder, "name", &self->autoencoder_name, error))
+      || (autoencoder != NULL && !read_string (autoencoder, "sha256", &self->autoencoder_hash, error))
       || (model != NULL && !read_string (model, "name", &self->model_name, error))
       || (model != NULL && !read_string (model, "sha256", &self->model_hash, error))
       || (class != NULL && !read_class (class, self, error))

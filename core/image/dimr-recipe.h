@@ -20,6 +20,8 @@ typedef struct
 {
   char           *model_name;
   char           *model_hash;   /* SHA-256 of the weights file, 64 hex digits; NULL where unknown */
+  char           *autoencoder_name; /* file that decoded the latent; NULL where none did */
+  char           *autoencoder_hash; /* as model_hash */
   int             class_index;  /* ImageNet-1K index, or DIMR_CLASS_NONE */
   char           *class_name;   /* NULL where unknown */
   guint64         seed;

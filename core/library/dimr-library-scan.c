@@ -151,3 +151,36 @@ dimr_library_list_candidates (const char         *folder,
   add_cache (candidates, seen);
   return candidates;
 }
+
+static int
+compare_paths (gconstpointer a,
+               gconstpointer b)
+{
+  return strcmp ((*(DimrCandidate * const *) a)->path, (*(DimrCandidate * const *) b)->path);
+}
+
+DimrAutoencoder *
+dimr_library_load_autoencoder (guint         latent_channels,
+                               GCancellable *cancellable)
+{
+  g_autofree char *folder = dimr_library_dup_default_folder ();
+  g_autoptr (GPtrArray) candidates = dimr_library_list_candidates (folder, NULL);
+
+  g_ptr_array_sort (candidates, compare_paths);
+  for (guint i = 0; i < candidates->len && !g_cancellable_is_cancelled (cancellable); i++)
+    {
+      const DimrCandidate *candidate = g_ptr_array_index (candidates, i);
+      g_autoptr (DimrAutoencoder) found = dimr_autoencoder_load (candidate->path, cancellable, NULL);
+
+      if (found != NULL && dimr_autoencoder_peek_config (found)->latent_channels == latent_channels &&
+          dimr_autoencoder_peek_config (found)->decoder_blocks > 0)
+        return g_steal_pointer (&found);
+    }
+  return NULL;
+}
+
+char *
+dimr_library_dup_default_folder (void)
+{
+  return g_build_filename (g_get_user_data_dir (), "dimr-studio", "models", NULL);
+}

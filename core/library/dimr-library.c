@@ -72,12 +72,6 @@ dimr_library_list_model_init (GListModelInterface *iface)
   iface->get_item = get_item;
 }
 
-char *
-dimr_library_dup_default_folder (void)
-{
-  return g_build_filename (g_get_user_data_dir (), "dimr-studio", "models", NULL);
-}
-
 DimrLibrary *
 dimr_library_new (const char *folder)
 {

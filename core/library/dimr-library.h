@@ -10,6 +10,7 @@
 #pragma once
 
 #include "core/library/dimr-entry.h"
+#include "core/library/dimr-library-scan.h"
 
 G_BEGIN_DECLS
 
@@ -66,7 +67,4 @@ char        *dimr_library_import            (const char           *folder,
                                              gpointer              user_data,
                                              GCancellable         *cancellable,
                                              GError              **error);
-/* `dimr-studio/models` in the user's data folder (transfer full). */
-char        *dimr_library_dup_default_folder (void);
-
 G_END_DECLS

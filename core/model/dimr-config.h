@@ -101,6 +101,7 @@ typedef struct
   guint             n_stages;
   DimrStageConfig   stages[DIMR_MAX_BRANCHES];
   float             loss_coeffs[DIMR_MAX_BRANCHES];
+  gboolean          block_grad_to_lowres; /* training: a branch does not change the one below through the cascade */
   /* U-ViT, DiT */
   DimrVitConfig     vit;
 

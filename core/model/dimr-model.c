@@ -3,6 +3,7 @@
 
 #include "core/base/dimr-error.h"
 #include "core/base/dimr-hash.h"
+#include "core/library/dimr-library-scan.h"
 #include "core/model/dimr-cost.h"
 #include "core/model/dimr-network.h"
 
@@ -30,6 +31,7 @@ struct _DimrModel
   GMutex hash_lock;
   GCond hash_cond;
   char *hash;         /* under hash_lock */
+  char *autoencoder_hash; /* under hash_lock */
   gboolean hash_done; /* under hash_lock */
   GCancellable *hash_cancellable;
 };
@@ -59,6 +61,7 @@ dimr_model_finalize (GObject *object)
   g_free (self->summary);
   g_free (self->card);
   g_free (self->hash);
+  g_free (self->autoencoder_hash);
   G_OBJECT_CLASS (dimr_model_parent_class)->finalize (object);
 }
 
@@ -82,9 +85,12 @@ hash_thread (gpointer data)
   DimrModel *self = data;
   /* A file that cannot be read has no hash; what matters of that is told elsewhere. */
   g_autofree char *hash = dimr_hash_file (self->weights_path, NULL, NULL, self->hash_cancellable, NULL);
+  g_autofree char *autoencoder_hash = self->autoencoder != NULL
+    ? dimr_hash_file (dimr_autoencoder_get_path (self->autoencoder), NULL, NULL, self->hash_cancellable, NULL) : NULL;
 
   g_mutex_lock (&self->hash_lock);
   self->hash = g_steal_pointer (&hash);
+  self->autoencoder_hash = g_steal_pointer (&autoencoder_hash);
   self->hash_done = TRUE;
   g_cond_broadcast (&self->hash_cond);
   g_mutex_unlock (&self->hash_lock);
@@ -262,6 +268,8 @@ pair (DimrModel     *self,
   if (path == NULL)
     {
       self->autoencoder = dimr_autoencoder_find (self->path, channels, cancellable);
+      if (self->autoencoder == NULL)
+        self->autoencoder = dimr_library_load_autoencoder (channels, cancellable);
       return !g_cancellable_set_error_if_cancelled (cancellable, error);
     }
   self->autoencoder = dimr_autoencoder_load (path, cancellable, error);
@@ -365,6 +373,18 @@ dimr_model_wait_for_hash (DimrModel *self)
     g_cond_wait (&self->hash_cond, &self->hash_lock);
   g_mutex_unlock (&self->hash_lock);
   return self->hash;
+}
+
+const char *
+dimr_model_get_autoencoder_hash (DimrModel *self)
+{
+  const char *hash;
+
+  g_return_val_if_fail (DIMR_IS_MODEL (self), NULL);
+  g_mutex_lock (&self->hash_lock);
+  hash = self->autoencoder_hash;
+  g_mutex_unlock (&self->hash_lock);
+  return hash;
 }
 
 const char *

@@ -25,7 +25,7 @@ DimrModel        *dimr_model_load                 (const char    *path,
                                                    GCancellable  *cancellable,
                                                    GError       **error);
 /* The same, and gives a model of latents its autoencoder: that of the file or folder @autoencoder, or where that is
- * NULL one that is found beside the model, if any. DIMR_ERROR_MODEL where the two do not fit together. */
+ * NULL one that is found beside the model or in the user's library, if any. DIMR_ERROR_MODEL where the two do not fit together. */
 DimrModel        *dimr_model_load_paired          (const char    *path,
                                                    const char    *autoencoder,
                                                    GCancellable  *cancellable,
@@ -52,6 +52,9 @@ DimrWeights      *dimr_model_peek_weights         (DimrModel     *self);
 DimrSchedule     *dimr_model_peek_schedule        (DimrModel     *self);
 /* What decodes the latents that it makes; NULL for a model of pixels, and where none was found (transfer none). */
 DimrAutoencoder  *dimr_model_get_autoencoder      (DimrModel     *self);
+/* SHA-256 of the autoencoder's file; known together with the model's own hash; NULL before, and where there is none
+ * (transfer none). */
+const char       *dimr_model_get_autoencoder_hash (DimrModel     *self);
 /* TRUE where it makes latents rather than pixels. */
 gboolean          dimr_model_is_latent            (DimrModel     *self);
 /* Pixels of the pictures it makes. */

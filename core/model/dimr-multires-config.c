@@ -136,6 +136,7 @@ dimr_multires_read (DimrReader *reader,
   config->mlp_type = dimr_reader_get_choice (reader, object, "mlp_type", "GEGLU", mlps);
   config->position_type = dimr_reader_get_choice (reader, object, "pe_type", "APE", positions);
   config->cascade_type = dimr_reader_get_choice (reader, object, "cascade", "add", cascades);
+  config->block_grad_to_lowres = dimr_reader_get_boolean (reader, object, "block_grad_to_lowres", FALSE);
   config->branch_skips = dimr_reader_get_boolean (reader, object, "branch_skips", FALSE);
   read_stages (reader, object, config);
   if (reader->error != NULL)

@@ -71,10 +71,14 @@ build_upsample (DimrBuilder           *self,
 {
   g_autofree char *norm0 = g_strdup_printf ("stages.%u.upsample.0", s);
   g_autofree char *kernel = g_strdup_printf ("stages.%u.upsample.1.kernel", s);
+  g_autoptr (GArray) features = g_array_copy (low->features);
   guint ratio = stage->max_height / low->max_height;
   DimrNodeId y;
 
-  y = dimr_build_layer_norm (self, norm0, &g_array_index (low->features, DimrNodeId, 0), low->features->len);
+  if (self->config->block_grad_to_lowres)
+    for (guint i = 0; i < features->len; i++)
+      g_array_index (features, DimrNodeId, i) = dimr_graph_add_constant (self->graph, g_array_index (features, DimrNodeId, i));
+  y = dimr_build_layer_norm (self, norm0, &g_array_index (features, DimrNodeId, 0), features->len);
   dimr_graph_set_name (self->graph, y, "%s", norm0);
   y = dimr_build_linear (self, kernel, &y, 1, ratio * ratio * stage->dim, TRUE);
   y = dimr_graph_add_op (self->graph, DIMR_OP_PIXEL_SHUFFLE, ((DimrAttrs){ .factor = ratio }), y);

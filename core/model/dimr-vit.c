@@ -31,11 +31,10 @@ dimr_vit_build_patches (DimrBuilder *self,
 {
   const DimrConfig *config = self->config;
   gint64 d = config->vit.dim, c = config->channels, p = config->vit.patch_size;
-  DimrNodeId map = dimr_graph_add_op (self->graph, DIMR_OP_PATCHIFY, NO_ATTRS, x,
-                                      add_param (self, prefix, "weight", DIMR_SHAPE (d, c, p, p)),
-                                      add_param (self, prefix, "bias", DIMR_SHAPE (d)));
 
-  return map;
+  return dimr_graph_add_op (self->graph, DIMR_OP_PATCHIFY, NO_ATTRS, x,
+                            add_param (self, prefix, "weight", DIMR_SHAPE (d, c, p, p)),
+                            add_param (self, prefix, "bias", DIMR_SHAPE (d)));
 }
 
 DimrNodeId

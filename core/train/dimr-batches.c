@@ -93,6 +93,7 @@ report (DimrBatches *self,
 static gboolean
 read_sample (DimrBatches  *self,
              guint64       item,
+             guint64       sample,
              gboolean      mirrored,
              float        *x0,
              gint32       *y,
@@ -105,7 +106,7 @@ read_sample (DimrBatches  *self,
       const guint64 i = (item + k) % n;
       g_autoptr (GError) problem = NULL;
 
-      if (dimr_dataset_read (self->dataset, i, mirrored, x0, &problem))
+      if (dimr_dataset_read (self->dataset, i, sample, mirrored, x0, &problem))
         {
           *y = dimr_dataset_get_class (self->dataset, i);
           return TRUE;
@@ -147,7 +148,7 @@ fill (DimrBatches  *self,
       guint32 draw[4];
 
       dimr_rng_words (o->seed, sample, DIMR_STREAM_TRAINING_DRAW, 0, draw);
-      if (!read_sample (self, item, o->flip && draw[0] & 1, slot->x0 + i * self->image_len, &slot->y[i], error))
+      if (!read_sample (self, item, sample, o->flip && draw[0] & 1, slot->x0 + i * self->image_len, &slot->y[i], error))
         return FALSE;
       if (o->null_class >= 0 && unit (draw[1]) <= o->drop_label)
         slot->y[i] = o->null_class;

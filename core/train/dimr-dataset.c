@@ -3,8 +3,10 @@
 
 #include "core/base/dimr-checked.h"
 #include "core/base/dimr-error.h"
+#include "core/base/dimr-rng.h"
 #include "core/classes/dimr-classes.h"
 #include "core/image/dimr-photo.h"
+#include "core/model/dimr-autoencoder.h"
 #include "core/weights/dimr-weights.h"
 
 #include <stdlib.h>
@@ -31,6 +33,7 @@ struct _DimrDataset
   GArray *items;          /* DimrDatasetItem; empty for latents and drawn pictures */
   GMappedFile *archive;   /* the items' bytes, or NULL: files of their own */
   DimrTensor *latents;    /* [N, C, H, W], or NULL */
+  DimrTensor *moments;    /* [N, 2·C, H, W], or NULL */
   gint32 *labels;         /* [n]; NULL for drawn pictures */
   guint64 seed;           /* of drawn pictures */
 
@@ -79,6 +82,7 @@ dimr_dataset_unref (DimrDataset *self)
   g_array_unref (self->items);
   g_clear_pointer (&self->archive, g_mapped_file_unref);
   g_clear_pointer (&self->latents, dimr_tensor_unref);
+  g_clear_pointer (&self->moments, dimr_tensor_unref);
   g_free (self->labels);
   g_free (self->cache);
   g_free (self->states);
@@ -192,7 +196,7 @@ make_cache (DimrDataset *self)
     self->states = g_new0 (int, self->n);
 }
 
-/* "latents" [N, C, H, W] and "y" [N] */
+/* "moments" [N, 2·C, H, W] or "z" [N, C, H, W], and "y" [N] */
 static gboolean
 open_latents (DimrDataset   *self,
               guint          n_classes,
@@ -200,24 +204,29 @@ open_latents (DimrDataset   *self,
               GError       **error)
 {
   g_autoptr (DimrWeights) file = dimr_weights_open (self->path, cancellable, error);
-  DimrTensor *latents, *y;
+  DimrTensor *moments, *latents, *y;
   const DimrShape *shape;
   g_autofree gint64 *values = NULL;
 
   if (file == NULL)
     return FALSE;
-  latents = dimr_weights_peek (file, "latents");
+  moments = dimr_weights_peek (file, "moments");
+  latents = moments != NULL ? moments : dimr_weights_peek (file, "z");
   y = dimr_weights_peek (file, "y");
   shape = latents != NULL ? dimr_tensor_peek_shape (latents) : NULL;
-  if (shape == NULL || y == NULL || shape->n_dims != 4 || shape->dims[0] < 1 || shape->dims[1] != (gint64) self->channels ||
+  if (shape == NULL || y == NULL || shape->n_dims != 4 || shape->dims[0] < 1 ||
+      shape->dims[1] != (gint64) self->channels * (moments != NULL ? 2 : 1) ||
       shape->dims[2] != (gint64) self->side || shape->dims[3] != (gint64) self->side ||
       dimr_tensor_get_n_elements (y) != (gsize) shape->dims[0])
     {
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_REQUEST, "“%s” does not hold the tensors “latents” [N, %u, %u, %u] and “y” [N]",
-                   self->path, self->channels, self->side, self->side);
+      g_set_error (error, DIMR_ERROR, DIMR_ERROR_REQUEST, "“%s” does not hold the tensors “moments” [N, %u, %u, %u] or “z” [N, %u, %u, %u], and “y” [N]",
+                   self->path, 2 * self->channels, self->side, self->side, self->channels, self->side, self->side);
       return FALSE;
     }
-  self->latents = dimr_tensor_ref (latents);
+  if (moments != NULL)
+    self->moments = dimr_tensor_ref (moments);
+  else
+    self->latents = dimr_tensor_ref (latents);
   self->n = (guint64) shape->dims[0];
   self->labels = g_new (gint32, self->n);
   values = dimr_tensor_dup_i64 (y);
@@ -385,12 +394,22 @@ to_floats (const guint8 *planes,
 static void
 read_latent (DimrDataset *self,
              guint64      i,
+             guint64      draw,
              gboolean     mirrored,
              float       *x0)
 {
   const gsize n = (gsize) self->channels * self->side * self->side;
 
-  dimr_tensor_read_f32 (self->latents, i * n, n, x0);
+  if (self->latents != NULL)
+    dimr_tensor_read_f32 (self->latents, i * n, n, x0);
+  else
+    {
+      g_autofree float *moments = g_new (float, 2 * n), *noise = g_new (float, n);
+
+      dimr_tensor_read_f32 (self->moments, i * 2 * n, 2 * n, moments);
+      dimr_rng_normal (self->seed, draw, DIMR_STREAM_LATENT_NOISE, 0, noise, n);
+      dimr_autoencoder_sample (moments, noise, n, x0);
+    }
   for (float *row = x0; mirrored && row < x0 + n; row += self->side)
     for (guint x = 0; x < self->side / 2; x++)
       {
@@ -404,6 +423,7 @@ read_latent (DimrDataset *self,
 gboolean
 dimr_dataset_read (DimrDataset  *self,
                    guint64       i,
+                   guint64       draw,
                    gboolean      mirrored,
                    float        *x0,
                    GError      **error)
@@ -413,9 +433,9 @@ dimr_dataset_read (DimrDataset  *self,
 
   g_return_val_if_fail (self != NULL && i < self->n, FALSE);
 
-  if (self->latents != NULL)
+  if (self->latents != NULL || self->moments != NULL)
     {
-      read_latent (self, i, mirrored, x0);
+      read_latent (self, i, draw, mirrored, x0);
       return TRUE;
     }
   if (self->states != NULL && g_atomic_int_get (&self->states[i]) == ITEM_CACHED)

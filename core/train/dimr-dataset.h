@@ -14,7 +14,8 @@ G_BEGIN_DECLS
 
 typedef struct _DimrDataset DimrDataset; /* reference-counted */
 
-/* @path: a folder, a tar file or a safetensors file with "latents" [N, C, H, W] and "y" [N]. @side: pixels
+/* @path: a folder, a tar file or a safetensors file with "moments" [N, 2·C, H, W] or "z" [N, C, H, W], as `dimr encode`
+ * writes them, and "y" [N]. @side: pixels
  * of the pictures that will be read, @channels: 3, or of the latents. DIMR_ERROR_FILE, DIMR_ERROR_FORMAT, DIMR_ERROR_REQUEST
  * where it holds no pictures or a class ≥ @n_classes. */
 DimrDataset *dimr_dataset_open           (const char    *path,
@@ -36,9 +37,11 @@ gint32       dimr_dataset_get_class      (DimrDataset   *self,
 /* The classes there are, in order: [n] (transfer none). */
 const int   *dimr_dataset_peek_classes   (DimrDataset   *self,
                                           guint         *n);
-/* Picture @i as [C, side, side] in [−1, 1], mirrored where asked for. FALSE with DIMR_ERROR_FORMAT or _FILE that names it. */
+/* Picture @i as [C, side, side] in [−1, 1], mirrored where asked for; of moments, latent number @draw. FALSE
+ * with DIMR_ERROR_FORMAT or _FILE that names it. */
 gboolean     dimr_dataset_read           (DimrDataset   *self,
                                           guint64        i,
+                                          guint64        draw,
                                           gboolean       mirrored,
                                           float         *x0,
                                           GError       **error);

@@ -16,6 +16,7 @@ typedef struct
   guint height;
   guint width;
   guint k;
+  double coefficient;
 } Branch;
 
 struct _DimrTrainer
@@ -110,6 +111,8 @@ add_losses (DimrTrainer  *self,
       branch->height = (guint) shape.dims[2];
       branch->width = (guint) shape.dims[3];
       branch->k = self->options.height / branch->height;
+      /* Networks of one branch have no coefficients. */
+      branch->coefficient = self->n_branches > 1 ? (double) self->config->loss_coeffs[r] : 1;
       branch->target = dimr_graph_add_input (graph, target, DIMR_DTYPE_F32, shape);
       branch->squares = dimr_graph_add_op (graph, DIMR_OP_MEAN_SQUARE, ((DimrAttrs){ 0 }), prediction, branch->target);
       branch->slope = DIMR_NODE_NONE;
@@ -279,7 +282,7 @@ dimr_trainer_get_loss (DimrTrainer *self,
   double loss = 0;
 
   for (guint r = 0; r < self->n_branches; r++)
-    loss += (double) self->config->loss_coeffs[r] * (double) squares[r * n + sample];
+    loss += self->branches[r].coefficient * (double) squares[r * n + sample];
   return loss;
 }
 
@@ -356,7 +359,7 @@ write_targets (DimrTrainer             *self,
 
           dimr_training_target (batch->noise + sample * self->image_len, channels, self->options.height, self->options.width,
                                 branch->k, self->target + i * length);
-          self->slopes[i] = i < count ? (float) ((double) self->config->loss_coeffs[r] * weight / batch->n) : 0;
+          self->slopes[i] = i < count ? (float) (branch->coefficient * weight / batch->n) : 0;
         }
       dimr_program_write (self->program, branch->target, self->target, micro * length * sizeof (float));
       if (branch->slope != DIMR_NODE_NONE)

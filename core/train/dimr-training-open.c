@@ -219,6 +219,25 @@ prepare_output (DimrRun   *self,
   return dimr_file_write_atomic (path, bytes, error);
 }
 
+/* The next smaller way to make the same step; FALSE where there is none, or the options leave no choice. */
+static gboolean
+save_memory (DimrRun            *self,
+             DimrTrainerOptions *options)
+{
+  if (self->options->micro_batch > 0)
+    return FALSE;
+  if (options->micro_batch > 1)
+    options->micro_batch /= 2;
+  else if (options->recompute == DIMR_RECOMPUTE_NONE)
+    options->recompute = DIMR_RECOMPUTE_BLOCKS;
+  else
+    return FALSE;
+  return TRUE;
+}
+
+/* What the plan needs is known before anything runs: where it is more than there is, fewer samples go
+ * together, and at last activations are computed twice instead of kept. Neither changes what is
+ * learnt but for rounding. */
 static gboolean
 open_trainers (DimrRun  *self,
                GError  **error)
@@ -231,10 +250,28 @@ open_trainers (DimrRun  *self,
     .precision = self->precision,
     .recompute = self->options->recompute ? DIMR_RECOMPUTE_BLOCKS : DIMR_RECOMPUTE_NONE,
   };
+  g_autoptr (GError) problem = NULL;
+  gboolean less = FALSE;
 
-  self->trainer = dimr_trainer_new (self->config, self->schedule, self->parameters, self->device, &options, self->cancellable, error);
-  if (self->trainer == NULL)
-    return FALSE;
+  for (;;)
+    {
+      self->trainer = dimr_trainer_new (self->config, self->schedule, self->parameters, self->device, &options, self->cancellable, &problem);
+      if (self->trainer != NULL)
+        break;
+      if (!g_error_matches (problem, DIMR_ERROR, DIMR_ERROR_MEMORY) || !save_memory (self, &options))
+        {
+          g_propagate_error (error, g_steal_pointer (&problem));
+          return FALSE;
+        }
+      less = TRUE;
+      g_clear_error (&problem);
+    }
+  if (less)
+    {
+      g_autofree char *text = g_strdup_printf ("Memory is short: %u samples go through the network together%s", options.micro_batch,
+                                               options.recompute == DIMR_RECOMPUTE_BLOCKS ? ", and activations are computed twice" : "");
+      dimr_run_warn (self, text);
+    }
   if (self->validation == NULL)
     return TRUE;
   options.only_loss = TRUE;

@@ -27,6 +27,7 @@ static const DimrOptionInfo infos[] = {
   NUMBER ("beta1", beta1, 0, 0.9999999, "0.99"),
   NUMBER ("beta2", beta2, 0, 0.9999999, "0.99"),
   NUMBER ("ema", ema, 0, 1, "0.9999"),
+  SWITCH ("ema-ramp", ema_ramp, "true"),
   NUMBER ("clip", clip, 0, 1e12, "0"),
   NUMBER ("drop-label", drop_label, 0, 1, "0.1"),
   SWITCH ("flip", flip, "true"),

@@ -30,6 +30,7 @@ typedef struct
   double   beta1;
   double   beta2;
   double   ema;
+  gboolean ema_ramp;      /* the average reaches no further back than nine tenths of the run */
   double   clip;          /* largest norm of the gradient; 0: any */
   double   drop_label;
   gboolean flip;

@@ -47,6 +47,16 @@ learning_rate (DimrRun *self)
   return o->lr;
 }
 
+/* Of the step that is made now. Early on, the usual rate would keep the random weights in the average for
+ * thousands of steps. */
+static double
+average_rate (DimrRun *self)
+{
+  const double step = (double) self->step;
+
+  return self->options->ema_ramp ? MIN (self->options->ema, (1 + step) / (10 + step)) : self->options->ema;
+}
+
 /* The loss and gradient of a step, looked at before anything is changed by them. */
 static gboolean
 check (DimrRun  *self,
@@ -98,7 +108,8 @@ make_step (DimrRun  *self,
 
   adam.lr = learning_rate (self);
   dimr_optimizer_update (self->optimizer, &adam, self->gradients, scale, dimr_trainer_peek_has_gradient (self->trainer));
-  dimr_average_update (dimr_parameters_get_values (self->average), dimr_parameters_get_values (self->parameters), length, o->ema);
+  dimr_average_update (dimr_parameters_get_values (self->average), dimr_parameters_get_values (self->parameters), length,
+                       average_rate (self));
   self->step++;
 
   self->n_seen++;

@@ -64,6 +64,15 @@ static const CpuOp * const ops[DIMR_N_OPS] = {
   [DIMR_OP_DEPTHWISE_WEIGHT_GRAD] = &cpu_op_depthwise_weight_grad,
   [DIMR_OP_PIXEL_UNSHUFFLE] = &cpu_op_pixel_unshuffle,
   [DIMR_OP_CONV_TO_IMAGE_INPUT_GRAD] = &cpu_op_conv_to_image_input_grad,
+  [DIMR_OP_SILU_GRAD] = &cpu_op_unary_grad,
+  [DIMR_OP_GELU_GRAD] = &cpu_op_unary_grad,
+  [DIMR_OP_GELU_TANH_GRAD] = &cpu_op_unary_grad,
+  [DIMR_OP_SUM_PRODUCTS] = &cpu_op_sum_products,
+  [DIMR_OP_PAD_CHANNELS] = &cpu_op_pad_channels,
+  [DIMR_OP_ADA_RMS_NORM_GRAD] = &cpu_op_ada_rms_norm_grad,
+  [DIMR_OP_ADA_RMS_NORM_SCALE_GRAD] = &cpu_op_ada_rms_norm_scale_grad,
+  [DIMR_OP_AXIAL_ROPE_GRAD] = &cpu_op_axial_rope_grad,
+  [DIMR_OP_AXIAL_ROPE_PARAM_GRAD] = &cpu_op_axial_rope_grad,
   [DIMR_OP_MEAN_SQUARE] = &cpu_op_mean_square,
   [DIMR_OP_MEAN_SQUARE_GRAD] = &cpu_op_mean_square_grad,
 };
@@ -163,6 +172,17 @@ cpu_builder_alloc (CpuBuilder *self,
 
   g_ptr_array_add (self->memory, data);
   return data;
+}
+
+const float *
+cpu_builder_add_ones (CpuBuilder *self,
+                      gsize       n)
+{
+  float *ones = cpu_builder_alloc (self, n * sizeof *ones);
+
+  for (gsize i = 0; i < n; i++)
+    ones[i] = 1;
+  return ones;
 }
 
 static void

@@ -81,7 +81,10 @@ run_condition (gconstpointer  data,
     {
       const gsize at = row * self->d, time = row / self->rows_per_time * self->d;
 
-      if (self->scale != NULL)
+      if (self->x == NULL)
+        for (gsize i = 0; i < self->d; i++)
+          self->y[at + i] = self->a[time + i] * self->f[at + i];
+      else if (self->scale != NULL)
         self->simd->modulate (self->x + at, self->a + time, self->scale + time, self->y + at, self->d);
       else
         self->simd->gated_add (self->x + at, self->a + time, self->f + at, self->y + at, self->d);
@@ -100,7 +103,7 @@ condition_prepare (CpuBuilder     *builder,
 
   *step = (ConditionStep){
     .simd = builder->simd,
-    .x = cpu_builder_peek (builder, node->inputs[0]),
+    .x = node->inputs[0] != DIMR_NODE_NONE ? cpu_builder_peek (builder, node->inputs[0]) : NULL,
     .a = cpu_builder_peek (builder, node->inputs[1]),
     .scale = node->op == DIMR_OP_MODULATE ? third : NULL,
     .f = node->op == DIMR_OP_GATED_ADD ? third : NULL,

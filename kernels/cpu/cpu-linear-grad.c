@@ -70,7 +70,20 @@ typedef struct
   float *parts;        /* [n_parts][n, k]: y itself where there is one */
   float *scratch;      /* [threads][scratch_size] */
   gsize scratch_size;
+  gsize pack_rows;     /* of a task of the step before, in bfloat16; even */
 } WeightGradStep;
+
+static void
+run_pack (gconstpointer  data,
+          gsize          task,
+          guint          thread,
+          GError       **error)
+{
+  const WeightGradStep *self = data;
+  const gsize row = task * self->pack_rows;
+
+  self->simd->weight_grad_pack (&self->grad, row, MIN (self->pack_rows, self->rows - row));
+}
 
 static void
 run_weight_grad (gconstpointer  data,
@@ -109,7 +122,8 @@ plan_weight_grad (WeightGradStep  *self,
   self->grad.n_slices = node->n_inputs - 1;
   self->grad.bf16 = precision == DIMR_PRECISION_BF16;
   self->rows = cpu_n_rows (dy);
-  self->rows_per_part = divide (self->rows, CLAMP (self->rows / MIN_PART_ROWS, 1, MAX_PARTS));
+  self->rows_per_part = divide (divide (self->rows, CLAMP (self->rows / MIN_PART_ROWS, 1, MAX_PARTS)), 2) * 2;
+  self->pack_rows = MAX (16384 / self->grad.n, 1) * 2;
   self->n_parts = divide (self->rows, self->rows_per_part);
   self->panels = divide (self->grad.k, simd->panel);
   self->panels_per_task = CLAMP (self->panels * self->n_parts / WANTED_TASKS, 1, MAX_PANELS);
@@ -131,7 +145,8 @@ weight_grad_workspace (const CpuTarget *target,
   WeightGradStep step = { 0 };
 
   plan_weight_grad (&step, target->simd, target->precision, graph, node);
-  return (parts_size (&step) + target->n_threads * step.scratch_size) * sizeof (float);
+  return (parts_size (&step) + target->n_threads * step.scratch_size) * sizeof (float) +
+         (step.grad.bf16 ? target->simd->weight_grad_packed (&step.grad, step.rows) : 0);
 }
 
 static void
@@ -153,6 +168,11 @@ weight_grad_prepare (CpuBuilder     *builder,
   step->grad.dy = cpu_builder_peek (builder, node->inputs[0]);
   step->parts = step->n_parts > 1 ? builder->workspace : y;
   step->scratch = (float *) builder->workspace + parts_size (step);
+  if (step->grad.bf16)
+    {
+      step->grad.packed = step->scratch + builder->n_threads * step->scratch_size;
+      cpu_builder_add_step (builder, run_pack, step, divide (step->rows, step->pack_rows));
+    }
   cpu_builder_add_step (builder, run_weight_grad, step, step->n_parts * step->tasks_across);
   if (step->n_parts > 1)
     cpu_builder_add_gather (builder, step->parts, step->n_parts, 1, step->grad.n * step->grad.k, y);

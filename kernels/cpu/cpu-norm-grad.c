@@ -179,15 +179,16 @@ norm_grad_prepare (CpuBuilder     *builder,
                    DimrNodeId      id)
 {
   const gboolean is_rms = node->op == DIMR_OP_RMS_NORM_GRAD;
-  const DimrNode *scale = cpu_input (builder->graph, node, is_rms ? 1 : 0);
+  const DimrNodeId scale = node->inputs[is_rms ? 1 : 0];
   NormGradStep *step = cpu_builder_alloc (builder, sizeof *step);
 
   step->rows = cpu_n_rows (node);
   step->norm = (CpuNormGrad){
     .d = cpu_n_channels (node),
-    .rows_per_time = step->rows / (gsize) scale->shape.dims[0],
+    .rows_per_time = scale != DIMR_NODE_NONE ? step->rows / (gsize) cpu_input (builder->graph, node, is_rms ? 1 : 0)->shape.dims[0]
+                                             : step->rows,
     .eps = node->attrs.eps,
-    .scale = cpu_builder_peek (builder, node->inputs[is_rms ? 1 : 0]),
+    .scale = scale != DIMR_NODE_NONE ? cpu_builder_peek (builder, scale) : cpu_builder_add_ones (builder, cpu_n_channels (node)),
     .dy = cpu_builder_peek (builder, node->inputs[is_rms ? 2 : 1]),
     .residual = is_rms ? cpu_builder_peek (builder, node->inputs[3]) : NULL,
     .dx = cpu_builder_peek (builder, id),

@@ -27,17 +27,6 @@ run_norm (gconstpointer  data,
   self->run (&self->norm, row, MIN (self->rows_per_task, self->rows - row));
 }
 
-static const float *
-add_ones (CpuBuilder *builder,
-          gsize       n)
-{
-  float *ones = cpu_builder_alloc (builder, n * sizeof *ones);
-
-  for (gsize i = 0; i < n; i++)
-    ones[i] = 1;
-  return ones;
-}
-
 static void
 add_norm (CpuBuilder     *builder,
           const DimrNode *node,
@@ -62,7 +51,7 @@ add_norm (CpuBuilder     *builder,
     .eps = node->attrs.eps,
     .n_slices = n_slices,
     .slices = slices,
-    .scale = scale != DIMR_NODE_NONE ? cpu_builder_peek (builder, scale) : add_ones (builder, cpu_n_channels (node)),
+    .scale = scale != DIMR_NODE_NONE ? cpu_builder_peek (builder, scale) : cpu_builder_add_ones (builder, cpu_n_channels (node)),
     .bias = cpu_builder_peek (builder, bias),
     .y = cpu_builder_peek (builder, id),
   };

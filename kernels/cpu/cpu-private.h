@@ -102,6 +102,9 @@ const float   *cpu_builder_vector     (CpuBuilder       *self,
                                        DimrNodeId        id,
                                        gsize             n,
                                        gsize             width);
+/* @n ones that live as long as the program. */
+const float   *cpu_builder_add_ones   (CpuBuilder       *self,
+                                       gsize             n);
 /* @size zero bytes that live as long as the program. */
 gpointer       cpu_builder_alloc      (CpuBuilder       *self,
                                        gsize             size);
@@ -125,6 +128,8 @@ extern const CpuOp cpu_op_add, cpu_op_geglu, cpu_op_pixel_shuffle, cpu_op_slice_
   cpu_op_slice_channels, cpu_op_repeat;
 extern const CpuOp cpu_op_timestep_embedding, cpu_op_unary, cpu_op_modulate, cpu_op_gated_add;
 extern const CpuOp cpu_op_ada_rms_norm, cpu_op_axial_rope;
+extern const CpuOp cpu_op_unary_grad, cpu_op_sum_products, cpu_op_pad_channels, cpu_op_ada_rms_norm_grad,
+  cpu_op_ada_rms_norm_scale_grad, cpu_op_axial_rope_grad;
 extern const CpuOp cpu_op_conv2d;
 extern const CpuOp cpu_op_group_stats, cpu_op_group_norm;
 extern const CpuOp cpu_op_image_to_map, cpu_op_upsample_nearest;

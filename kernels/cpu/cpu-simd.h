@@ -136,6 +136,7 @@ typedef struct
   const CpuSlice *slices;   /* [rows, Σ k] */
   const float    *dy;       /* [rows, n] */
   gboolean        bf16;
+  float          *packed;   /* bf16: all of dy as weight_grad_pack() leaves it */
 } CpuWeightGrad;
 
 /* Gradients of a norm; what a loop does not need stays NULL. */
@@ -291,7 +292,14 @@ typedef struct
   /* Gradients. Floats of scratch memory for weight_grad() of @n_panels. */
   gsize  (*weight_grad_scratch) (const CpuWeightGrad    *self,
                                  gsize                   n_panels);
-  /* Columns of @n_panels panels of y from @panel on. */
+  /* Bytes of CpuWeightGrad.packed for @n_rows. */
+  gsize  (*weight_grad_packed)  (const CpuWeightGrad    *self,
+                                 gsize                   n_rows);
+  /* Rows of dy into packed; @row is even. */
+  void   (*weight_grad_pack)    (const CpuWeightGrad    *self,
+                                 gsize                   row,
+                                 gsize                   n_rows);
+  /* Columns of @n_panels panels of y from @panel on; @row is even. */
   void   (*weight_grad)         (const CpuWeightGrad    *self,
                                  gsize                   row,
                                  gsize                   n_rows,

@@ -40,6 +40,9 @@ static const CudaOp * const ops[DIMR_N_OPS] = {
   [DIMR_OP_GATED_ADD] = &cuda_op_gated_add,
   [DIMR_OP_IMAGE_TO_MAP] = &cuda_op_image_to_map,
   [DIMR_OP_UPSAMPLE_NEAREST] = &cuda_op_upsample_nearest,
+  [DIMR_OP_GROUP_STATS] = &cuda_op_group_stats,
+  [DIMR_OP_GROUP_NORM] = &cuda_op_group_norm,
+  [DIMR_OP_CONV2D] = &cuda_op_conv2d,
 };
 
 const CudaOp *

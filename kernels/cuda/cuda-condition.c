@@ -90,7 +90,7 @@ modulate_prepare (CudaBuilder    *builder,
   ModulateLaunch *launch = cuda_builder_alloc (builder, sizeof *launch);
 
   for (guint i = 0; i < 3; i++)
-    launch->inputs[i] = cuda_builder_read (builder, id, i);
+    launch->inputs[i] = node->inputs[i] != DIMR_NODE_NONE ? cuda_builder_read (builder, id, i) : NULL;
   launch->type = builder->type;
   launch->image_stride = vector->shape.dims[0] > 1 ? (gsize) cuda_n_channels (vector) : 0;
   launch->out = cuda_builder_write (builder, id);

@@ -8,9 +8,15 @@
 
 /* bfloat16 on tensor cores begins with compute capability 8.0. */
 #define BF16_CAPABILITY 80
+/* Products of e4m3 with a scale for each row are cuBLASLt's from 12.9 on, and for this generation: what came
+ * after it scales by blocks. */
+#define F8_GENERATION 9
 /* Images that one evaluation computes together: enough rows to fill the device, few enough for a cancel
  * and a preview to come soon. Part of what makes a picture's bytes. */
 #define MICRO_BATCH 4
+/* Scratch memory for matrices that are made piece by piece: enough rows for a product to fill the device,
+ * and little beside the maps of a picture. */
+#define CHUNK ((gsize) 64 << 20)
 
 /* How the residual stream lies in memory in bfloat16 precision: what products, convolutions and skips add
  * up from block to block. */
@@ -56,6 +62,7 @@ is_residual_stream (const DimrNode *node)
     case DIMR_OP_LINEAR:
       return node->inputs[2] != DIMR_NODE_NONE || node->n_inputs > 4;
     case DIMR_OP_DEPTHWISE_CONV:
+    case DIMR_OP_CONV2D:
       return node->inputs[3] != DIMR_NODE_NONE;
     default:
       return FALSE;
@@ -103,6 +110,34 @@ is_countable (const DimrGraph *graph,
 }
 
 static gboolean
+cuda_device_check_precision (DimrDevice     *device,
+                             DimrPrecision   precision,
+                             GError        **error)
+{
+  const CudaDevice *self = CUDA_DEVICE (device);
+  const int major = self->capability / 10, minor = self->capability % 10;
+  const guint blas = cuda_products_get_version ();
+
+  if (precision == DIMR_PRECISION_BF16 && self->capability < BF16_CAPABILITY)
+    {
+      g_set_error (error, DIMR_ERROR, DIMR_ERROR_UNSUPPORTED,
+                   "%s has no bfloat16 (its compute capability is %d.%d, and that begins with 8.0); use --precision f32",
+                   self->name, major, minor);
+      return FALSE;
+    }
+  if (precision == DIMR_PRECISION_F8 && (major != F8_GENERATION || blas < CUDA_F8_BLAS))
+    {
+      g_set_error (error, DIMR_ERROR, DIMR_ERROR_UNSUPPORTED,
+                   "%s has no products in float8 here, which take compute capability 9 (this is %d.%d) and cuBLASLt 12.9 "
+                   "or newer (this is %u.%u); use --precision %s",
+                   self->name, major, minor, blas / 10000, blas / 100 % 100,
+                   self->capability < BF16_CAPABILITY ? "f32" : "bf16");
+      return FALSE;
+    }
+  return TRUE;
+}
+
+static gboolean
 cuda_device_supports (DimrDevice       *device,
                       const DimrGraph  *graph,
                       DimrNodeId        id,
@@ -115,13 +150,6 @@ cuda_device_supports (DimrDevice       *device,
   const char *reason = NULL;
   g_autofree char *shape = NULL;
 
-  if (precision == DIMR_PRECISION_BF16 && self->capability < BF16_CAPABILITY)
-    {
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_UNSUPPORTED,
-                   "%s has no bfloat16 (its compute capability is %d.%d, and that begins with 8.0); use --precision f32",
-                   self->name, self->capability / 10, self->capability % 10);
-      return FALSE;
-    }
   if (op == NULL)
     reason = "this operation";
   else if (node->dtype != DIMR_DTYPE_F32)
@@ -221,6 +249,7 @@ cuda_device_class_init (CudaDeviceClass *klass)
   device_class->trim = cuda_device_trim;
   device_class->get_storage = cuda_device_get_storage;
   device_class->get_micro_batch = cuda_device_get_micro_batch;
+  device_class->check_precision = cuda_device_check_precision;
   device_class->get_default_precision = cuda_device_get_default_precision;
   device_class->new_walk = cuda_device_new_walk;
 }
@@ -251,6 +280,7 @@ cuda_device_open (guint    index,
   self->capability = properties.major * 10 + properties.minor;
   self->total = self->available = properties.totalGlobalMem;
   self->product_workspace = (gsize) (properties.major >= 9 ? 32 : 4) << 20;
+  self->chunk = g_strcmp0 (g_getenv ("DIMR_CUDA_SMALL_CHUNKS"), "1") == 0 ? 0 : CHUNK;
   self->eager = g_strcmp0 (g_getenv ("DIMR_CUDA_EAGER"), "1") == 0;
   if (!open_streams (self, error) || !cuda_device_check_blas (self, cublasLtCreate (&self->lt), error))
     return NULL;

@@ -81,7 +81,8 @@ cudaError_t cuda_layer_norm      (cudaStream_t        stream,
                                   int                 d,
                                   float               eps);
 
-/* out [rows, D] = gelu(a) · b, exact (erf) GELU; row r of a begins at a + r · stride elements, of b likewise. */
+/* out [rows, D] = gelu(a) · b, exact (erf) GELU; row r of a begins at a + r · stride elements, of b likewise.
+ * out may be a or b where the stride is D. */
 cudaError_t cuda_geglu           (cudaStream_t        stream,
                                   CudaType            type,
                                   const void         *a,
@@ -101,6 +102,17 @@ cudaError_t cuda_attention       (cudaStream_t        stream,
                                   int                 n_tokens,
                                   int                 n_heads,
                                   int                 head_width);
+
+/* x [rows, n] float → out, rows @stride elements apart: softmax (scale · x) of each row, scale > 0. out may
+ * be x where it is of the same type and stride. */
+cudaError_t cuda_softmax         (cudaStream_t        stream,
+                                  CudaType            type,
+                                  const float        *x,
+                                  float               scale,
+                                  void               *out,
+                                  size_t              stride,
+                                  int                 rows,
+                                  int                 n);
 
 /* x, residual, out [B, H, W, D]; weight [k·k, D] and bias [D] float; residual and bias may be NULL.
  * out may be residual, never x, unless they are the same tensor as x is read (then not in place). */
@@ -249,7 +261,7 @@ cudaError_t cuda_apply           (cudaStream_t        stream,
                                   void               *out,
                                   size_t              n);
 
-/* x, out [rows, D], may be the same; x · (1 + scale) + shift. Row r takes the vectors that begin
+/* x, out [rows, D], may be the same; x · (1 + scale) + shift, or x + shift where @scale is NULL. Row r takes the vectors that begin
  * r / rows_per_image · image_stride elements from shift and scale (0: one for all). */
 cudaError_t cuda_modulate        (cudaStream_t        stream,
                                   CudaType            type,
@@ -262,7 +274,7 @@ cudaError_t cuda_modulate        (cudaStream_t        stream,
                                   int                 rows_per_image,
                                   int                 d);
 
-/* x, y, out [rows, D]; out may be x or y; x + gate · y, the gate as the vectors of cuda_modulate() */
+/* x, y, out [rows, D]; out may be x or y; x + gate · y, or gate · y where @x is NULL, the gate as the vectors of cuda_modulate() */
 cudaError_t cuda_gated_add       (cudaStream_t        stream,
                                   CudaType            type,
                                   const void         *x,

@@ -5,6 +5,9 @@
  * bfloat16 the sum between two products is rounded once where there are two inputs, as in the skips;
  * for longer lists it is kept as float in scratch memory.
  *
+ * In float8 (cuda-float8.c says which) a product's input is quantised by a launch of its own before it;
+ * the result, the bias and the residual are those of bfloat16.
+ *
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "kernels/cuda/cuda-private.h"
@@ -32,17 +35,17 @@ launch_product (CudaDevice     *device,
   return cuda_product_run (self->product, device, &self->data, stream, error);
 }
 
-static void
-add_product (CudaBuilder           *builder,
-             const CudaProductKey  *key,
-             const CudaProductData *data)
+void
+cuda_builder_add_product (CudaBuilder           *self,
+                          const CudaProductKey  *key,
+                          const CudaProductData *data)
 {
-  ProductLaunch *launch = cuda_builder_alloc (builder, sizeof *launch);
+  ProductLaunch *launch = cuda_builder_alloc (self, sizeof *launch);
 
   launch->data = *data;
-  if (builder->error == NULL)
-    launch->product = cuda_products_get (builder->device->products, key, data, &builder->error);
-  cuda_builder_add (builder, launch_product, launch);
+  if (self->error == NULL)
+    launch->product = cuda_products_get (self->device->products, key, data, &self->error);
+  cuda_builder_add (self, launch_product, launch);
 }
 
 static gsize
@@ -50,17 +53,6 @@ align_up (gsize n,
           gsize to)
 {
   return (n + to - 1) / to * to;
-}
-
-/* Bytes to which @offset leaves an aligned address aligned. */
-static guint
-alignment_of (gsize offset)
-{
-  guint alignment = CUDA_ALIGNMENT;
-
-  while (offset % alignment != 0)
-    alignment /= 2;
-  return alignment;
 }
 
 static CudaLayout
@@ -82,6 +74,34 @@ linear_supports (const DimrGraph *graph,
   return NULL;
 }
 
+/* W [n, k] of each name, as the product of @node reads it. */
+static CudaLayout
+weight_layout_of (const CudaBuilder *builder,
+                  gboolean           f8,
+                  gsize              n,
+                  gsize              k,
+                  gsize              stride)
+{
+  CudaLayout layout = layout_of (builder->type, n * k, stride);
+
+  if (f8)
+    {
+      layout.kind = CUDA_LAYOUT_E4M3;
+      layout.n = n;
+    }
+  return layout;
+}
+
+/* NULL for a weight that has none. */
+static const float *
+scales_of (const CudaLayout *layout,
+           guint             n_names,
+           const guint8     *weight)
+{
+  return layout->kind == CUDA_LAYOUT_E4M3 && weight != NULL
+           ? (const float *) (weight + cuda_layout_scales (layout, n_names)) : NULL;
+}
+
 /* Whether the products of a list add up in a float buffer of their own. */
 static gboolean
 sums_apart (const DimrNode *node,
@@ -96,9 +116,14 @@ linear_workspace (const CudaDevice *device,
                   const DimrNode   *node,
                   DimrPrecision     precision)
 {
-  const gsize n = (gsize) cuda_n_rows (node) * (gsize) cuda_n_channels (node);
+  const gsize rows = (gsize) cuda_n_rows (node), n = rows * (gsize) cuda_n_channels (node);
+  gsize bytes = device->product_workspace;
 
-  return device->product_workspace + (sums_apart (node, cuda_type (precision)) ? cuda_align (n * sizeof (float)) : 0);
+  if (sums_apart (node, cuda_type (precision)))
+    bytes += cuda_align (n * sizeof (float));
+  if (cuda_is_float8 (graph, node, precision))
+    bytes += cuda_float8_workspace (rows, (gsize) cuda_n_channels (cuda_input (graph, node, FIRST_INPUT)));
+  return bytes;
 }
 
 /* The products of a list into @data->y of type @out; @data->c is what the first one adds. */
@@ -110,7 +135,8 @@ add_products (CudaBuilder     *builder,
               CudaProductData *data)
 {
   const guint8 *weight = data->weight;
-  const gsize size = cuda_type_size (builder->type);
+  const gboolean f8 = cuda_is_float8 (builder->graph, node, builder->precision);
+  const gsize size = f8 ? 1 : cuda_type_size (builder->type);
   gsize column = 0;
 
   for (guint i = FIRST_INPUT; i < node->n_inputs; i++)
@@ -121,15 +147,18 @@ add_products (CudaBuilder     *builder,
         .k = (gsize) cuda_n_channels (cuda_input (builder->graph, node, i)),
         .weight_stride = (gsize) cuda_n_channels (cuda_input (builder->graph, node, 0)),
         .type = builder->type,
+        .f8 = f8,
         .out = out,
         .bias = i == FIRST_INPUT && data->bias != NULL,
         .add = data->c != NULL,
-        .alignment = alignment_of (column * size),
+        .alignment = cuda_alignment_after (column * size),
       };
 
       data->x = cuda_builder_read (builder, id, i);
       data->weight = weight != NULL ? weight + column * size : NULL;
-      add_product (builder, &key, data);
+      if (f8)
+        cuda_builder_add_quantize (builder, data, key.m, key.k);
+      cuda_builder_add_product (builder, &key, data);
       data->c = data->y;
       column += key.k;
     }
@@ -145,7 +174,8 @@ linear_prepare (CudaBuilder    *builder,
   const CudaType out = apart ? CUDA_TYPE_F32 : stored;
   const gsize n = (gsize) cuda_n_channels (node), elements = (gsize) cuda_n_rows (node) * n;
   const gsize k = (gsize) cuda_n_channels (cuda_input (builder->graph, node, 0));
-  const CudaLayout weight = layout_of (builder->type, n * k, 0), bias = layout_of (out, n, 0);
+  const gboolean f8 = cuda_is_float8 (builder->graph, node, builder->precision);
+  const CudaLayout weight = weight_layout_of (builder, f8, n, k, 0), bias = layout_of (f8 ? CUDA_TYPE_BF16 : out, n, 0);
   gpointer y = cuda_builder_write (builder, id);
   CudaProductData data = {
     .weight = cuda_builder_param (builder, &node->inputs[0], 1, &weight),
@@ -155,6 +185,7 @@ linear_prepare (CudaBuilder    *builder,
     .workspace = cuda_builder_scratch (builder, builder->device->product_workspace),
   };
 
+  data.weight_scales = scales_of (&weight, 1, data.weight);
   if (apart && data.c != NULL)
     {
       cuda_builder_add_convert (builder, stored, data.c, CUDA_TYPE_F32, data.y, elements);
@@ -218,7 +249,11 @@ geglu_workspace (const CudaDevice *device,
                  const DimrNode   *node,
                  DimrPrecision     precision)
 {
-  return device->product_workspace + product_bytes (node, cuda_type (precision));
+  gsize bytes = device->product_workspace + product_bytes (node, cuda_type (precision));
+
+  if (cuda_is_float8 (graph, node, precision))
+    bytes += cuda_float8_workspace ((gsize) cuda_n_rows (node), (gsize) cuda_n_channels (cuda_input (graph, node, 4)));
+  return bytes;
 }
 
 static void
@@ -228,18 +263,20 @@ geglu_prepare (CudaBuilder    *builder,
 {
   const gsize n = (gsize) cuda_n_channels (node), half = half_columns (node);
   const gsize k = (gsize) cuda_n_channels (cuda_input (builder->graph, node, 4));
-  const CudaLayout weights = layout_of (builder->type, n * k, half * k), biases = layout_of (builder->type, n, half);
+  const gboolean f8 = cuda_is_float8 (builder->graph, node, builder->precision);
+  const CudaLayout weights = weight_layout_of (builder, f8, n, k, half * k), biases = layout_of (builder->type, n, half);
   const CudaProductKey key = {
     .m = (gsize) cuda_n_rows (node),
     .n = 2 * half,
     .k = k,
     .weight_stride = k,
     .type = builder->type,
+    .f8 = f8,
     .out = builder->type,
     .bias = TRUE,
     .alignment = CUDA_ALIGNMENT,
   };
-  const CudaProductData data = {
+  CudaProductData data = {
     .weight = cuda_builder_param (builder, (const DimrNodeId[]){ node->inputs[0], node->inputs[2] }, 2, &weights),
     .x = cuda_builder_read (builder, id, 4),
     .bias = cuda_builder_param (builder, (const DimrNodeId[]){ node->inputs[1], node->inputs[3] }, 2, &biases),
@@ -249,7 +286,10 @@ geglu_prepare (CudaBuilder    *builder,
   GateLaunch *gate = cuda_builder_alloc (builder, sizeof *gate);
 
   *gate = (GateLaunch){ builder->type, data.y, half, cuda_builder_write (builder, id), cuda_n_rows (node), (int) n };
-  add_product (builder, &key, &data);
+  data.weight_scales = scales_of (&weights, 2, data.weight);
+  if (f8)
+    cuda_builder_add_quantize (builder, &data, key.m, key.k);
+  cuda_builder_add_product (builder, &key, &data);
   cuda_builder_add (builder, launch_gate, gate);
 }
 

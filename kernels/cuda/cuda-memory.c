@@ -10,6 +10,8 @@
 
 /* Two pieces of page-locked memory take turns: while one travels, the processor fills the other. */
 #define PIECE ((gsize) 4 << 20)
+/* Rows of a chunk: so many, even of one number of two bytes, keep an address aligned. */
+#define CHUNK_MULTIPLE (CUDA_ALIGNMENT / 2)
 
 struct _CudaStaging
 {
@@ -24,6 +26,24 @@ gsize
 cuda_align (gsize size)
 {
   return (size + CUDA_ALIGNMENT - 1) / CUDA_ALIGNMENT * CUDA_ALIGNMENT;
+}
+
+guint
+cuda_alignment_after (gsize offset)
+{
+  guint alignment = CUDA_ALIGNMENT;
+
+  while (offset % alignment != 0)
+    alignment /= 2;
+  return alignment;
+}
+
+gsize
+cuda_chunk_rows (const CudaDevice *device,
+                 gsize             n_rows,
+                 gsize             row_bytes)
+{
+  return MIN (n_rows, MAX (device->chunk / row_bytes / CHUNK_MULTIPLE, 1) * CHUNK_MULTIPLE);
 }
 
 void

@@ -4,6 +4,8 @@
 #include "core/base/dimr-checked.h"
 #include "core/base/dimr-error.h"
 
+#include <string.h>
+
 struct _CudaParam
 {
   guint ref_count;  /* the table's own reference is one of them */
@@ -116,7 +118,55 @@ find_tensor (DimrWeights  *weights,
 static gsize
 element_size (const CudaLayout *layout)
 {
-  return layout->kind == CUDA_LAYOUT_BF16 ? 2 : 4;
+  if (layout->kind == CUDA_LAYOUT_E4M3)
+    return 1;
+  return layout->kind == CUDA_LAYOUT_BF16 || layout->kind == CUDA_LAYOUT_IMAGE_CONV_BF16 ? 2 : 4;
+}
+
+/* Elements from one name's first to the next one's. */
+static gsize
+stride_of (const CudaLayout *layout)
+{
+  return layout->stride != 0 ? layout->stride : layout->n_elements;
+}
+
+gsize
+cuda_layout_scales (const CudaLayout *layout,
+                    guint             n_names)
+{
+  return cuda_align (stride_of (layout) * n_names);
+}
+
+/* Bytes of @n_names parameters; more than any memory has where that is no number. */
+static gsize
+size_of (const CudaLayout *layout,
+         guint             n_names)
+{
+  guint64 size;
+
+  if (!dimr_checked_mul (stride_of (layout), n_names, &size) || !dimr_checked_mul (size, element_size (layout), &size))
+    return G_MAXSIZE / 2;
+  if (layout->kind == CUDA_LAYOUT_E4M3)
+    return cuda_layout_scales (layout, n_names) + size / (layout->n_elements / layout->n) * sizeof (float);
+  return size;
+}
+
+/* @n floats become half as many bytes. */
+static void
+round_in_place (float *values,
+                gsize  n)
+{
+  guint16 *rounded = (guint16 *) values;
+
+  for (gsize i = 0; i < n; i++)
+    {
+      float value;
+      guint16 bits;
+
+      memcpy (&value, (const guint8 *) values + i * sizeof value, sizeof value);
+      bits = dimr_f32_to_bf16 (value);
+      memcpy (rounded + i, &bits, sizeof bits);
+    }
 }
 
 /* Small enough to be turned around on the host: [n, d, taps] → [n, taps, d], or [taps, n] where d is 1. */
@@ -144,7 +194,36 @@ upload_turned (CudaParams        *self,
 
           out[to] = in[(i * d + c) * taps + tap];
         }
-  return cuda_staging_copy_in (self->device->staging, out, data, layout->n_elements * sizeof *out, error);
+  if (layout->kind == CUDA_LAYOUT_IMAGE_CONV_BF16)
+    round_in_place (out, layout->n_elements);
+  return cuda_staging_copy_in (self->device->staging, out, data, layout->n_elements * element_size (layout), error);
+}
+
+/* Quantised on the device, from a bfloat16 copy that is gone when this returns. */
+static gboolean
+upload_float8 (CudaParams          *self,
+               DimrWeights         *weights,
+               const char * const  *names,
+               guint                n_names,
+               const CudaLayout    *layout,
+               guint8              *data,
+               GError             **error)
+{
+  const gsize stride = stride_of (layout), k = layout->n_elements / layout->n;
+  const cudaStream_t stream = self->device->stream;
+  float *scales = (float *) (data + cuda_layout_scales (layout, n_names));
+  gpointer wide = cuda_device_alloc (self->device, 2 * layout->n_elements, "The copy of a weight", error);
+  gboolean good = wide != NULL;
+
+  for (guint i = 0; good && i < n_names; i++)
+    good = cuda_staging_upload (self->device->staging, find_tensor (weights, names[i], layout->n_elements, NULL),
+                                CUDA_TYPE_BF16, wide, error) &&
+           cuda_device_check (self->device, cuda_quantize_rows (stream, wide, data + i * stride, scales + i * stride / k,
+                                                                (int) layout->n, (int) k), error);
+  good = good && cuda_device_check (self->device, cudaStreamSynchronize (stream), error);
+  if (wide != NULL)
+    (void) cudaFree (wide);
+  return good;
 }
 
 static gboolean
@@ -156,8 +235,10 @@ upload (CudaParams         *self,
         guint8             *data,
         GError            **error)
 {
-  const gsize stride = layout->stride != 0 ? layout->stride : layout->n_elements;
+  const gsize stride = stride_of (layout);
 
+  if (layout->kind == CUDA_LAYOUT_E4M3)
+    return upload_float8 (self, weights, names, n_names, layout, data, error);
   for (guint i = 0; i < n_names; i++)
     {
       const DimrTensor *tensor = find_tensor (weights, names[i], layout->n_elements, error);
@@ -165,7 +246,7 @@ upload (CudaParams         *self,
 
       if (tensor == NULL)
         return FALSE;
-      if (layout->kind == CUDA_LAYOUT_DEPTHWISE || layout->kind == CUDA_LAYOUT_IMAGE_CONV)
+      if (layout->taps > 0)
         {
           if (!upload_turned (self, tensor, layout, to, error))
             return FALSE;
@@ -186,16 +267,13 @@ prepare (CudaParams         *self,
          GError            **error)
 {
   g_autofree char *what = g_strdup_printf ("The parameter '%s'", names[0]);
-  const gsize stride = layout->stride != 0 ? layout->stride : layout->n_elements;
+  const gsize size = size_of (layout, n_names);
   CudaParam *param;
-  guint64 size;
   gpointer data;
 
   for (guint i = 0; i < n_names; i++)
     if (find_tensor (weights, names[i], layout->n_elements, error) == NULL)
       return NULL;
-  if (!dimr_checked_mul (stride, n_names, &size) || !dimr_checked_mul (size, element_size (layout), &size))
-    size = G_MAXSIZE / 2;
   data = cuda_device_alloc (self->device, size, what, error);
   if (data == NULL)
     return NULL;
@@ -205,7 +283,7 @@ prepare (CudaParams         *self,
   param->weights = dimr_weights_ref (weights);
   param->data = data;
   param->size = size;
-  if ((stride != layout->n_elements &&
+  if ((stride_of (layout) != layout->n_elements &&
        !cuda_device_check (self->device, cudaMemsetAsync (data, 0, size, self->device->stream), error)) ||
       !upload (self, weights, names, n_names, layout, data, error))
     {

@@ -17,8 +17,12 @@ typedef enum
 {
   CUDA_LAYOUT_F32,        /* as in the file */
   CUDA_LAYOUT_BF16,       /* the same, rounded to bfloat16 */
+  /* [n, k] rounded to bfloat16 and that to e4m3, with a float scale for each of the n rows: all elements, then
+   * at cuda_layout_scales() the scales, as many between two names as there are rows from one to the next */
+  CUDA_LAYOUT_E4M3,
   CUDA_LAYOUT_DEPTHWISE,  /* [n, 1, √taps, √taps] → [taps, n] floats */
   CUDA_LAYOUT_IMAGE_CONV, /* [n, d, √taps, √taps] → [n, taps, d] floats */
+  CUDA_LAYOUT_IMAGE_CONV_BF16, /* the same, rounded to bfloat16 */
 } CudaLayoutKind;
 
 typedef struct
@@ -26,12 +30,16 @@ typedef struct
   CudaLayoutKind kind;
   gsize          n_elements; /* of each name */
   gsize          stride;     /* elements from one name's to the next one's; zeros between. 0: n_elements */
-  gsize          n, taps;    /* DEPTHWISE, IMAGE_CONV */
+  gsize          n, taps;    /* DEPTHWISE, IMAGE_CONV and its rounded form; E4M3: n */
 } CudaLayout;
 
 typedef struct _CudaDevice CudaDevice;
 typedef struct _CudaParams CudaParams;
 typedef struct _CudaParam CudaParam; /* reference-counted, one thread */
+
+/* E4M3: bytes from the first element to the first scale. */
+gsize          cuda_layout_scales     (const CudaLayout   *layout,
+                                       guint               n_names);
 
 CudaParams    *cuda_params_new        (CudaDevice         *device);
 void           cuda_params_free       (CudaParams         *self);

@@ -44,6 +44,7 @@ struct _CudaDevice
   cudaStream_t       copy_stream;
   cublasLtHandle_t   lt;
   gsize              product_workspace;
+  gsize              chunk;       /* bytes of scratch memory for an intermediate matrix that can be made piece by piece */
   guint64            total;       /* bytes of memory, and those that may be used, as last seen */
   guint64            available;
   CudaStaging       *staging;
@@ -130,6 +131,13 @@ DimrDType      cuda_storage            (const DimrGraph   *graph,
 CudaType       cuda_type               (DimrPrecision      precision);
 gsize          cuda_type_size          (CudaType           type);
 gsize          cuda_align              (gsize              size);
+/* Bytes to which @offset leaves an aligned address aligned. */
+guint          cuda_alignment_after    (gsize              offset);
+/* Of @n_rows rows, how many at a time: as many as the device's chunk holds, but at least 128; a number after
+ * which everything is as aligned as it was at the beginning. */
+gsize          cuda_chunk_rows         (const CudaDevice  *device,
+                                        gsize              n_rows,
+                                        gsize              row_bytes);
 
 /* ---- ops ---- */
 
@@ -263,6 +271,16 @@ void           cuda_builder_add_convert (CudaBuilder      *self,
 void           cuda_builder_prepare    (CudaBuilder       *self,
                                         DimrNodeId         id);
 
+/* ---- cuda-group-norm.c: the norm of x, input 0, from its inputs stats, weight and bias at @first on, as
+ * a factor and a summand of every channel, [B, 2, D] ---- */
+
+gsize          cuda_folded_norm_bytes  (const DimrGraph   *graph,
+                                        const DimrNode    *node);
+const float   *cuda_builder_add_folded_norm (CudaBuilder  *self,
+                                        const DimrNode    *node,
+                                        DimrNodeId         id,
+                                        guint              first);
+
 /* Ops, by file. */
 extern const CudaOp cuda_op_linear, cuda_op_linear_geglu;
 extern const CudaOp cuda_op_attention;
@@ -273,23 +291,32 @@ extern const CudaOp cuda_op_add, cuda_op_geglu, cuda_op_pixel_shuffle, cuda_op_s
 extern const CudaOp cuda_op_silu, cuda_op_gelu, cuda_op_gelu_tanh, cuda_op_modulate, cuda_op_gated_add,
   cuda_op_timestep_embedding, cuda_op_slice_channels, cuda_op_repeat, cuda_op_to_image, cuda_op_image_to_map,
   cuda_op_upsample_nearest;
+extern const CudaOp cuda_op_group_stats, cuda_op_group_norm, cuda_op_conv2d;
 
 /* ---- cuda-product.c: y [m, n] = x [m, k] · Wᵀ (+ bias) (+ c) by cuBLASLt ---- */
+
+/* The version of cuBLASLt, as it counts them, that has products of e4m3 with a scale for each row. */
+#define CUDA_F8_BLAS 120900
 
 typedef struct
 {
   gsize    m, n, k;
-  gsize    weight_stride; /* elements from row to row of W [n, k]; the others are dense */
+  gsize    weight_stride; /* elements from row to row of W [n, k] */
+  gsize    x_stride;      /* of x, and of y and c; 0: dense */
+  gsize    y_stride;
+  gboolean turned;        /* W is given as its transpose [k, n] */
   CudaType type;          /* of x and W */
+  gboolean f8;            /* but these are e4m3, with a scale for each of their rows, and bias is bf16 */
   CudaType out;           /* of y, c and bias */
   gboolean bias;
   gboolean add;           /* c, which may be y */
-  guint    alignment;     /* bytes of W's first element, at most CUDA_ALIGNMENT */
+  guint    alignment;     /* bytes of the first elements of W, x, y and c, at most CUDA_ALIGNMENT */
 } CudaProductKey;
 
 typedef struct
 {
   gconstpointer weight, x, bias, c;
+  const float  *weight_scales, *x_scales; /* [n], [m] */
   gpointer      y;
   gpointer      workspace; /* [product_workspace of the device] */
 } CudaProductData;
@@ -310,6 +337,28 @@ gboolean       cuda_product_run        (CudaProduct           *self,
                                         cudaStream_t           stream,
                                         GError               **error);
 guint          cuda_products_get_size  (CudaProducts          *self);
+/* Of cuBLASLt: that of its library or that of the header, whichever is older, as 120900 for 12.9. */
+guint          cuda_products_get_version (void);
+
+/* cuda-linear.c: a product as a launch; its algorithm is looked up now. */
+void           cuda_builder_add_product (CudaBuilder          *self,
+                                        const CudaProductKey  *key,
+                                        const CudaProductData *data);
+
+/* ---- cuda-float8.c: which products are in e4m3, and their inputs ---- */
+
+/* Whether the product of @node, LINEAR or LINEAR_GEGLU with its weight at input 0, is one of those. */
+gboolean       cuda_is_float8          (const DimrGraph    *graph,
+                                        const DimrNode     *node,
+                                        DimrPrecision       precision);
+/* Bytes of scratch memory for @rows × @k. */
+gsize          cuda_float8_workspace   (gsize               rows,
+                                        gsize               k);
+/* Has @data->x, @rows × @k of bf16, quantised before the launches that follow, and @data name the result. */
+void           cuda_builder_add_quantize (CudaBuilder      *self,
+                                        CudaProductData    *data,
+                                        gsize               rows,
+                                        gsize               k);
 
 /* ---- cuda-choices.c: algorithms that were timed once, so that the next process computes the same bytes ---- */
 

@@ -2,7 +2,7 @@
  *
  * cuBLAS counts in columns: our row-major y [m, n] = x [m, k] · Wᵀ is its column-major
  * yᵀ [n, m] = Wᵀ·xᵀ, with W [n, k] read as a transposed [k, n]. So A is W, B is x, and a bias along
- * the rows of yᵀ is one along our channels.
+ * the rows of yᵀ is one along our channels. A W that is given turned, [k, n], is read as it lies.
  *
  * Everything about a product but its pointers is made once a device: descriptors, and the algorithm.
  * Of what the library proposes none divides k among blocks, so that the same sums come out in the same
@@ -78,6 +78,12 @@ cuda_products_get_size (CudaProducts *self)
   return g_hash_table_size (self->table);
 }
 
+guint
+cuda_products_get_version (void)
+{
+  return (guint) MIN (cublasLtGetVersion (), (gsize) CUBLAS_VERSION);
+}
+
 static cudaDataType_t
 data_type (CudaType type)
 {
@@ -87,27 +93,51 @@ data_type (CudaType type)
 #define SET(description, attribute, value) \
   cublasLtMatmulDescSetAttribute ((description), (attribute), &(value), sizeof (value))
 
+/* A is the weight, with a scale for each channel of y; B is x, with one for each of its rows. Sums are promoted
+ * to full float (no "fast accumulation"), and a bias of bf16 is all that these products take. */
+static cublasStatus_t
+describe_float8 (CudaProduct *self)
+{
+#if CUBLAS_VERSION >= CUDA_F8_BLAS
+  const int32_t vector = CUBLASLT_MATMUL_MATRIX_SCALE_OUTER_VEC_32F, bias_type = CUDA_R_16BF;
+  cublasStatus_t status = SET (self->description, CUBLASLT_MATMUL_DESC_A_SCALE_MODE, vector);
+
+  if (status == CUBLAS_STATUS_SUCCESS)
+    status = SET (self->description, CUBLASLT_MATMUL_DESC_B_SCALE_MODE, vector);
+  if (status == CUBLAS_STATUS_SUCCESS)
+    status = SET (self->description, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, bias_type);
+  return status;
+#else
+  return CUBLAS_STATUS_NOT_SUPPORTED;
+#endif
+}
+
 /* In F32 the products are float throughout, not TF32: that precision is there to check others by. */
 static cublasStatus_t
 describe (CudaProduct *self)
 {
   const CudaProductKey *key = &self->key;
-  const cublasOperation_t transposed = CUBLAS_OP_T, plain = CUBLAS_OP_N;
+  const cublasOperation_t of_weight = key->turned ? CUBLAS_OP_N : CUBLAS_OP_T, plain = CUBLAS_OP_N;
+  const gsize x_stride = key->x_stride != 0 ? key->x_stride : key->k, y_stride = key->y_stride != 0 ? key->y_stride : key->n;
   const cublasLtEpilogue_t epilogue = key->bias ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_DEFAULT;
+  const cudaDataType_t type = key->f8 ? CUDA_R_8F_E4M3 : data_type (key->type);
   cublasStatus_t status = cublasLtMatmulDescCreate (&self->description, CUBLAS_COMPUTE_32F, CUDA_R_32F);
 
   if (status == CUBLAS_STATUS_SUCCESS)
-    status = SET (self->description, CUBLASLT_MATMUL_DESC_TRANSA, transposed);
+    status = SET (self->description, CUBLASLT_MATMUL_DESC_TRANSA, of_weight);
   if (status == CUBLAS_STATUS_SUCCESS)
     status = SET (self->description, CUBLASLT_MATMUL_DESC_TRANSB, plain);
   if (status == CUBLAS_STATUS_SUCCESS)
     status = SET (self->description, CUBLASLT_MATMUL_DESC_EPILOGUE, epilogue);
+  if (status == CUBLAS_STATUS_SUCCESS && key->f8)
+    status = describe_float8 (self);
   if (status == CUBLAS_STATUS_SUCCESS)
-    status = cublasLtMatrixLayoutCreate (&self->weight, data_type (key->type), key->k, key->n, (int64_t) key->weight_stride);
+    status = cublasLtMatrixLayoutCreate (&self->weight, type, key->turned ? key->n : key->k,
+                                         key->turned ? key->k : key->n, (int64_t) key->weight_stride);
   if (status == CUBLAS_STATUS_SUCCESS)
-    status = cublasLtMatrixLayoutCreate (&self->x, data_type (key->type), key->k, key->m, (int64_t) key->k);
+    status = cublasLtMatrixLayoutCreate (&self->x, type, key->k, key->m, (int64_t) x_stride);
   if (status == CUBLAS_STATUS_SUCCESS)
-    status = cublasLtMatrixLayoutCreate (&self->y, data_type (key->out), key->n, key->m, (int64_t) key->n);
+    status = cublasLtMatrixLayoutCreate (&self->y, data_type (key->out), key->n, key->m, (int64_t) y_stride);
   return status;
 }
 
@@ -117,6 +147,10 @@ prefer (const CudaProduct           *self,
         gsize                        workspace,
         cublasLtMatmulPreference_t  *preference)
 {
+  static const cublasLtMatmulPreferenceAttributes_t operands[] = {
+    CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
+    CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES,
+  };
   const uint64_t bytes = workspace;
   const uint32_t reduction = CUBLASLT_REDUCTION_SCHEME_NONE, alignment = self->key.alignment;
   cublasStatus_t status = cublasLtMatmulPreferenceCreate (preference);
@@ -126,9 +160,8 @@ prefer (const CudaProduct           *self,
   if (status == CUBLAS_STATUS_SUCCESS)
     status = cublasLtMatmulPreferenceSetAttribute (*preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
                                                    &reduction, sizeof reduction);
-  if (status == CUBLAS_STATUS_SUCCESS)
-    status = cublasLtMatmulPreferenceSetAttribute (*preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES,
-                                                   &alignment, sizeof alignment);
+  for (gsize i = 0; status == CUBLAS_STATUS_SUCCESS && i < G_N_ELEMENTS (operands); i++)
+    status = cublasLtMatmulPreferenceSetAttribute (*preference, operands[i], &alignment, sizeof alignment);
   return status;
 }
 
@@ -209,10 +242,17 @@ choose_fastest (CudaProducts                          *self,
 static char *
 key_to_string (const CudaProductKey *key)
 {
-  return g_strdup_printf ("%" G_GSIZE_FORMAT "x%" G_GSIZE_FORMAT "x%" G_GSIZE_FORMAT "/%" G_GSIZE_FORMAT "-%s-%s%s%s-%u",
-                          key->m, key->n, key->k, key->weight_stride, key->type == CUDA_TYPE_F32 ? "f32" : "bf16",
+  /* Dense products keep the names under which their algorithms were recorded. */
+  g_autofree char *strides = key->x_stride != 0 || key->y_stride != 0 || key->turned
+                               ? g_strdup_printf ("-%" G_GSIZE_FORMAT "-%" G_GSIZE_FORMAT "%s", key->x_stride, key->y_stride,
+                                                  key->turned ? "-turned" : "")
+                               : g_strdup ("");
+
+  return g_strdup_printf ("%" G_GSIZE_FORMAT "x%" G_GSIZE_FORMAT "x%" G_GSIZE_FORMAT "/%" G_GSIZE_FORMAT "-%s-%s%s%s-%u%s",
+                          key->m, key->n, key->k, key->weight_stride,
+                          key->f8 ? "e4m3" : key->type == CUDA_TYPE_F32 ? "f32" : "bf16",
                           key->out == CUDA_TYPE_F32 ? "f32" : "bf16", key->bias ? "-bias" : "", key->add ? "-add" : "",
-                          key->alignment);
+                          key->alignment, strides);
 }
 
 /* TRUE where the library still takes what was recorded. */
@@ -276,6 +316,10 @@ cuda_product_run (CudaProduct            *self,
 
   if (self->key.bias)
     status = SET (self->description, CUBLASLT_MATMUL_DESC_BIAS_POINTER, data->bias);
+  if (status == CUBLAS_STATUS_SUCCESS && self->key.f8)
+    status = SET (self->description, CUBLASLT_MATMUL_DESC_A_SCALE_POINTER, data->weight_scales);
+  if (status == CUBLAS_STATUS_SUCCESS && self->key.f8)
+    status = SET (self->description, CUBLASLT_MATMUL_DESC_B_SCALE_POINTER, data->x_scales);
   if (status == CUBLAS_STATUS_SUCCESS)
     status = cublasLtMatmul (device->lt, self->description, &one, data->weight, self->weight, data->x, self->x, &beta,
                              self->key.add ? data->c : data->y, self->y, data->y, self->y, &self->algorithm,

@@ -115,6 +115,24 @@ test_only_what_is_asked_for (void)
   g_assert_false (json_object_has_member (lines->pdata[1], "flops_share"));
 }
 
+/* A processor has none, and says so once; the name is known all the same. */
+static void
+test_float8_needs_a_device (void)
+{
+  static const char *const commands[] = { "bench --device cpu --time 0 --measure step --precision f8",
+                                          "generate --device cpu --steps 1 --precision f8" };
+
+  for (guint i = 0; i < G_N_ELEMENTS (commands); i++)
+    {
+      g_auto (CliResult) result = { 0 };
+
+      cli_run (&result, "%s", commands[i]);
+      cli_assert_status (&result, 1);
+      g_assert_nonnull (strstr (result.err, "float8"));
+      g_assert_nonnull (strstr (result.err, "--precision bf16 or f32"));
+    }
+}
+
 static void
 test_table_is_for_people (void)
 {
@@ -227,6 +245,7 @@ main (int    argc,
 {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/cli/bench/lines-fit-together", test_lines_fit_together);
+  g_test_add_func ("/cli/bench/float8-needs-a-device", test_float8_needs_a_device);
   g_test_add_func ("/cli/bench/only-what-is-asked-for", test_only_what_is_asked_for);
   g_test_add_func ("/cli/bench/table-is-for-people", test_table_is_for_people);
   g_test_add_func ("/cli/bench/compares-with-a-stored-run", test_compares_with_a_stored_run);

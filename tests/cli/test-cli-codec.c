@@ -229,6 +229,8 @@ check_generated (const char *model) /* with its options */
   g_autofree char *decoded = in_folder ("from-trace"), *other = g_build_filename (decoded, "000000.png", NULL);
   g_autofree guint8 *a = NULL;
   g_autofree guint8 *b = NULL;
+  g_autoptr (DimrImage) image = NULL;
+  g_autoptr (DimrRecipe) recipe = NULL;
   guint side, other_side;
 
   cli_run (&result, "generate -m %s --class 3 --seed 4 --steps 5 --cfg 1.5 --precision f32 -o %s --trace %s", model, picture, trace);
@@ -237,6 +239,10 @@ check_generated (const char *model) /* with its options */
   cli_run (&result, "generate -m %s --class 3 --seed 4 --steps 5 --cfg 1.5 --precision f32 -o %s --previews decoded", model, again);
   cli_assert_status (&result, 0);
   cli_assert_same_files (picture, again);
+  image = dimr_png_load (picture, &recipe, NULL);
+  g_assert_nonnull (recipe);
+  g_assert_nonnull (recipe->autoencoder_name);
+  g_assert_cmpuint (strlen (recipe->autoencoder_hash), ==, 64);
 
   /* The same latent by the other command. */
   cli_run (&result, "decode -a %s -i %s -o %s --precision f32", autoencoder, trace, decoded);

@@ -183,6 +183,48 @@ test_conv_rows ()
       }
 }
 
+static void
+test_softmax ()
+{
+  const size_t rows = 3;
+
+  for (CudaType type : all_types)
+    for (int n : { 1, 2, 31, 32, 33, 255, 256, 257, 700 })
+      for (bool in_place : { false, true })
+        for (double peak : { 1., 60. })
+          {
+            const size_t stride = in_place ? size (n) : size (n + 7) / 8 * 8;
+            const double scale = .25;
+            const Values x = random_values (CUDA_TYPE_F32, rows * size (n), static_cast<unsigned> (n), 3, peak);
+            Values expected;
+
+            if (in_place && type != CUDA_TYPE_F32)
+              continue;
+            for (size_t row = 0; row < rows; row++)
+              {
+                double sum = 0, max = -INFINITY;
+
+                for (size_t i = 0; i < size (n); i++)
+                  max = fmax (max, x[row * size (n) + i]);
+                for (size_t i = 0; i < size (n); i++)
+                  sum += exp ((x[row * size (n) + i] - max) * scale);
+                for (size_t i = 0; i < size (n); i++)
+                  expected.push_back (exp ((x[row * size (n) + i] - max) * scale) / sum);
+              }
+            check_kernel ("softmax", [&] {
+              const Tensor scores (CUDA_TYPE_F32, x), other (type, rows * stride);
+              const Tensor &out = in_place ? scores : other;
+              Values all, found;
+
+              LAUNCHED (cuda_softmax (nullptr, type, scores.floats (), static_cast<float> (scale), out.data (), stride, rows, n));
+              all = out.values ();
+              for (size_t row = 0; row < rows; row++)
+                found.insert (found.end (), all.begin () + static_cast<long> (row * stride), all.begin () + static_cast<long> (row * stride + size (n)));
+              return found;
+            }, expected, { type, 2e-6 });
+          }
+}
+
 int
 main (int argc, char **argv)
 {
@@ -190,5 +232,6 @@ main (int argc, char **argv)
   g_test_add_func ("/cuda/kernels/group-stats", test_group_stats);
   g_test_add_func ("/cuda/kernels/group-norm", test_group_norm);
   g_test_add_func ("/cuda/kernels/conv-rows", test_conv_rows);
+  g_test_add_func ("/cuda/kernels/softmax", test_softmax);
   return g_test_run ();
 }

@@ -192,9 +192,10 @@ test_geglu ()
 {
   for (CudaType type : all_types)
     for (int d : { 1, 5, 8, 60, 1024, 1920, 2000, 3840 })
-      for (bool packed : { true, false })
+      for (int place = 0; place < 4; place++)
         {
-          /* packed: a and b are the halves of one row; else tensors of their own. */
+          /* 0: a and b are the halves of one row; else tensors of their own, and 2: out is a, 3: out is b. */
+          const bool packed = place == 0;
           const size_t rows = 9, width = static_cast<size_t> (d), stride = packed ? 2 * width : width;
           const Values x = random_values (type, rows * 2 * width, static_cast<unsigned> (d), 0, 2);
           Values expected (rows * width);
@@ -208,11 +209,17 @@ test_geglu ()
               }
           check_kernel ("GEGLU", [&] {
             const Tensor in (type, x), out (type, rows * width);
-            const size_t at = (packed ? width : rows * width) * (type == CUDA_TYPE_F32 ? 4 : 2);
+            const size_t first = packed ? width : rows * width;
+            void *const b = static_cast<char *> (in.data ()) + first * (type == CUDA_TYPE_F32 ? 4 : 2);
+            Values all;
 
-            LAUNCHED (cuda_geglu (nullptr, type, in.data (), static_cast<char *> (in.data ()) + at, stride, out.data (),
+            LAUNCHED (cuda_geglu (nullptr, type, in.data (), b, stride, place < 2 ? out.data () : place == 2 ? in.data () : b,
                                   static_cast<int> (rows), d));
-            return out.values ();
+            if (place < 2)
+              return out.values ();
+            all = in.values ();
+            return place == 2 ? Values (all.begin (), all.begin () + static_cast<long> (first))
+                              : Values (all.begin () + static_cast<long> (first), all.end ());
           }, expected, { type, 2e-6 });
         }
 }

@@ -6,6 +6,7 @@
  */
 #include "core/base/dimr-error.h"
 #include "core/graph/dimr-device.h"
+#include "core/graph/dimr-gradient.h"
 #include "core/model/dimr-cost.h"
 #include "core/model/dimr-network.h"
 #include "core/model/dimr-synthetic.h"
@@ -166,6 +167,62 @@ test_last_branch (gconstpointer data)
     }
 }
 
+/* Every parameter of @config gets a gradient from the last prediction: no op is without its rule. */
+static void
+check_gradients (const DimrConfig *config,
+                 const char       *name)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (DimrGraph) forward = dimr_network_build (config, 2, 2, config->image_size, config->image_size, &error), graph = NULL;
+  g_autoptr (GArray) params = g_array_new (FALSE, FALSE, sizeof (DimrNodeId));
+  g_autofree DimrNodeId *gradients = NULL;
+  DimrSeed seed;
+
+  g_assert_no_error (error);
+  graph = dimr_graph_extend (forward);
+  for (guint id = 0; id < dimr_graph_get_n_nodes (forward); id++)
+    if (dimr_graph_peek_node (forward, id)->op == DIMR_OP_PARAM)
+      g_array_append_val (params, id);
+  seed.node = dimr_network_find_output (forward, dimr_config_get_n_branches (config) - 1);
+  seed.gradient = dimr_graph_add_input (graph, "seed", DIMR_DTYPE_F32, dimr_graph_peek_node (forward, seed.node)->shape);
+  gradients = g_new (DimrNodeId, params->len);
+  dimr_graph_add_gradients (graph, &seed, 1, &g_array_index (params, DimrNodeId, 0), params->len, NULL, gradients);
+  if (!dimr_graph_finish (graph, &error))
+    g_error ("%s: %s", name, error->message);
+  for (guint i = 0; i < params->len; i++)
+    {
+      const DimrNode *param = dimr_graph_peek_node (forward, g_array_index (params, DimrNodeId, i));
+      const gboolean of_a_lower_head = g_str_has_prefix (param->name, "stages.0.output_layer.") && dimr_config_get_n_branches (config) > 1;
+
+      if ((gradients[i] == DIMR_NODE_NONE) != of_a_lower_head)
+        g_error ("%s: '%s' has %s gradient", name, param->name, of_a_lower_head ? "a" : "no");
+      if (gradients[i] != DIMR_NODE_NONE)
+        g_assert_true (dimr_shape_equal (&dimr_graph_peek_node (graph, gradients[i])->shape, &param->shape));
+    }
+}
+
+static void
+test_gradients (gconstpointer data)
+{
+  const Form *form = data;
+  g_autoptr (DimrConfig) config = make_config (form);
+
+  check_gradients (config, form->name);
+}
+
+static void
+test_gradients_of_transformers (void)
+{
+  static const char * const names[] = { "U-ViT-S/2", "U-ViT-H/2", "DiT-S/8" };
+
+  for (guint i = 0; i < G_N_ELEMENTS (names); i++)
+    {
+      g_autoptr (DimrConfig) config = dimr_config_new_for_variant (names[i]);
+
+      check_gradients (config, names[i]);
+    }
+}
+
 int
 main (int argc, char **argv)
 {
@@ -174,10 +231,13 @@ main (int argc, char **argv)
   for (guint i = 0; i < G_N_ELEMENTS (forms); i++)
     {
       g_autofree char *form = g_strconcat ("/ablations/form/", forms[i].name, NULL);
+      g_autofree char *gradients = g_strconcat ("/ablations/gradients/", forms[i].name, NULL);
       g_autofree char *last = g_strconcat ("/ablations/last-branch/", forms[i].name, NULL);
 
       g_test_add_data_func (form, &forms[i], test_form);
       g_test_add_data_func (last, &forms[i], test_last_branch);
+      g_test_add_data_func (gradients, &forms[i], test_gradients);
     }
+  g_test_add_func ("/ablations/gradients/of-transformers", test_gradients_of_transformers);
   return g_test_run ();
 }

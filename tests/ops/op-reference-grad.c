@@ -243,12 +243,16 @@ moments_of (const Op *op,
 static void
 layer_norm_grad (const Op *op)
 {
-  const gint64 d = channels (op, 1), per_time = n_rows (op) / dims (op, 0)[0];
+  const gint64 d = channels (op, 1), per_time = op->in[0] != NULL ? n_rows (op) / dims (op, 0)[0] : n_rows (op);
+  g_autofree double *ones = g_new (double, d);
 
   for (gint64 r = 0; r < n_rows (op); r++)
     {
-      const double *weight = op->in[0] + r / per_time * d, *dy = op->in[1] + r * d;
+      const double *weight = op->in[0] != NULL ? op->in[0] + r / per_time * d : ones, *dy = op->in[1] + r * d;
       double mean, deviation, sum = 0, along = 0;
+
+      for (gint64 c = 0; c < d; c++)
+        ones[c] = 1;
 
       moments_of (op, 2, d, r, &mean, &deviation);
       for (gint64 c = 0; c < d; c++)
@@ -433,6 +437,132 @@ mean_square_grad (const Op *op)
     op->y[i] = 2 / (double) n * op->in[2][i / n] * (op->in[0][i] - op->in[1][i]);
 }
 
+static void
+unary_grad (const Op *op)
+{
+  for (gsize i = 0; i < n_elements (op); i++)
+    {
+      const double x = op->in[0][i], s = 1 / (1 + exp (-x)), k = sqrt (2 / G_PI);
+      const double t = tanh (k * (x + 0.044715 * x * x * x));
+      double slope = s + x * s * (1 - s);
+
+      if (op->node->op == DIMR_OP_GELU_GRAD)
+        slope = .5 * (1 + erf (x / sqrt (2))) + x * exp (-x * x / 2) / sqrt (2 * G_PI);
+      else if (op->node->op == DIMR_OP_GELU_TANH_GRAD)
+        slope = .5 * (1 + t) + .5 * x * (1 - t * t) * k * (1 + 3 * 0.044715 * x * x);
+      op->y[i] = slope * op->in[1][i];
+    }
+}
+
+static void
+sum_products (const Op *op)
+{
+  const gint64 d = channels (op, 0), rows = rows_of (op_shape (op, 0)), per_group = rows / n_rows (op);
+
+  zero (op);
+  for (gint64 r = 0; r < rows; r++)
+    for (gint64 c = 0; c < d; c++)
+      op->y[r / per_group * d + c] += op->in[0][r * d + c] * op->in[1][r * d + c];
+}
+
+static void
+pad_channels (const Op *op)
+{
+  const gint64 d = channels (op, 0), length = last_dim (&op->node->shape);
+
+  zero (op);
+  for (gint64 r = 0; r < n_rows (op); r++)
+    for (gint64 c = 0; c < d; c++)
+      op->y[r * length + op->node->attrs.start + c] = op->in[0][r * d + c];
+}
+
+static double
+root_mean_square (const double *x,
+                  gint64        d,
+                  double        eps)
+{
+  double mean = 0;
+
+  for (gint64 c = 0; c < d; c++)
+    mean += x[c] * x[c] / (double) d;
+  return sqrt (mean + eps);
+}
+
+static void
+ada_rms_norm_grad (const Op *op)
+{
+  const gint64 d = last_dim (&op->node->shape), m = dims (op, 1)[1], each = n_rows (op) / op->node->shape.dims[0];
+
+  for (gint64 r = 0; r < n_rows (op); r++)
+    {
+      const double *x = op->in[0] + r * d, *s = op->in[1] + (r / each * m + r % each % m) * d, *dy = op->in[2] + r * d;
+      const double root = root_mean_square (x, d, op->node->attrs.eps);
+      double along = 0;
+
+      for (gint64 c = 0; c < d; c++)
+        along += (1 + s[c]) * dy[c] * x[c] / (double) d;
+      for (gint64 c = 0; c < d; c++)
+        op->y[r * d + c] = (1 + s[c]) * dy[c] / root - x[c] * along / (root * root * root);
+    }
+}
+
+static void
+ada_rms_norm_scale_grad (const Op *op)
+{
+  const gint64 d = channels (op, 0), rows = rows_of (op_shape (op, 0)), each = rows / dims (op, 0)[0], m = op->node->attrs.length;
+
+  zero (op);
+  for (gint64 r = 0; r < rows; r++)
+    {
+      const double root = root_mean_square (op->in[0] + r * d, d, op->node->attrs.eps);
+
+      for (gint64 c = 0; c < d; c++)
+        op->y[(r / each * m + r % each % m) * d + c] += op->in[1][r * d + c] * op->in[0][r * d + c] / root;
+    }
+}
+
+/* Both gradients of AXIAL_ROPE, every derivative from the definition: y = R(angle) u, u = n x / root. */
+static void
+axial_rope_grad (const Op *op)
+{
+  const DimrAttrs *attrs = &op->node->attrs;
+  const gboolean of_params = op->node->op == DIMR_OP_AXIAL_ROPE_PARAM_GRAD;
+  const gint64 *x_dims = dims (op, 0), heads = attrs->n_heads, hd = x_dims[2] / 3 / heads, f = dims (op, 1)[1];
+  const gint64 width = attrs->width, height = (x_dims[1] - attrs->start) / width;
+  const double limit = log (100), longer = (double) MAX (height, width);
+
+  zero (op);
+  for (gint64 row = 0; row < x_dims[0] * x_dims[1]; row++)
+    for (gint64 part = 0; part < 3 * heads; part++)
+      {
+        const gint64 at = row * x_dims[2] + part * hd, token = row % x_dims[1] - attrs->start, h = part % heads;
+        const double *x = op->in[0] + at, *dy = op->in[4] + at, root = root_mean_square (x, hd, attrs->eps);
+        const double n = exp (.5 * MIN (op->in[3][h], limit) - .25 * log ((double) hd));
+        g_autofree double *du = g_memdup2 (dy, (gsize) hd * sizeof *dy);
+        double along = 0;
+
+        for (gint64 k = 0; part < 2 * heads && token >= 0 && k < 2 * f; k++)
+          {
+            const double place = k < f ? (double) (2 * (token / width) + 1 - height) / longer
+                                       : (double) (2 * (token % width) + 1 - width) / longer;
+            const double angle = place * exp (op->in[k < f ? 1 : 2][h * f + k % f]);
+            const double u = n * x[2 * k] / root, v = n * x[2 * k + 1] / root;
+
+            du[2 * k] = dy[2 * k] * cos (angle) + dy[2 * k + 1] * sin (angle);
+            du[2 * k + 1] = dy[2 * k + 1] * cos (angle) - dy[2 * k] * sin (angle);
+            if (of_params)
+              op->y[h * (2 * f + 1) + k] += angle * (dy[2 * k] * (-u * sin (angle) - v * cos (angle)) +
+                                                     dy[2 * k + 1] * (u * cos (angle) - v * sin (angle)));
+          }
+        for (gint64 c = 0; c < hd; c++)
+          along += du[c] * x[c];
+        if (of_params && part < 2 * heads && op->in[3][h] < limit)
+          op->y[h * (2 * f + 1) + 2 * f] += .5 * n / root * along;
+        for (gint64 c = 0; !of_params && c < hd; c++)
+          op->y[at + c] = part < 2 * heads ? n / root * (du[c] - x[c] * along / (root * root * (double) hd)) : dy[c];
+      }
+}
+
 #define ROW(op) [(op) - DIMR_OP_FIRST_GRADIENT]
 void (* const op_reference_gradients[DIMR_N_OPS - DIMR_OP_FIRST_GRADIENT]) (const Op *op) = {
   ROW (DIMR_OP_LINEAR_INPUT_GRAD) = linear_input_grad,
@@ -457,6 +587,15 @@ void (* const op_reference_gradients[DIMR_N_OPS - DIMR_OP_FIRST_GRADIENT]) (cons
   ROW (DIMR_OP_DEPTHWISE_WEIGHT_GRAD) = depthwise_weight_grad,
   ROW (DIMR_OP_PIXEL_UNSHUFFLE) = pixel_unshuffle,
   ROW (DIMR_OP_CONV_TO_IMAGE_INPUT_GRAD) = conv_to_image_input_grad,
+  ROW (DIMR_OP_SILU_GRAD) = unary_grad,
+  ROW (DIMR_OP_GELU_GRAD) = unary_grad,
+  ROW (DIMR_OP_GELU_TANH_GRAD) = unary_grad,
+  ROW (DIMR_OP_SUM_PRODUCTS) = sum_products,
+  ROW (DIMR_OP_PAD_CHANNELS) = pad_channels,
+  ROW (DIMR_OP_ADA_RMS_NORM_GRAD) = ada_rms_norm_grad,
+  ROW (DIMR_OP_ADA_RMS_NORM_SCALE_GRAD) = ada_rms_norm_scale_grad,
+  ROW (DIMR_OP_AXIAL_ROPE_GRAD) = axial_rope_grad,
+  ROW (DIMR_OP_AXIAL_ROPE_PARAM_GRAD) = axial_rope_grad,
   ROW (DIMR_OP_MEAN_SQUARE) = mean_square,
   ROW (DIMR_OP_MEAN_SQUARE_GRAD) = mean_square_grad,
 };

@@ -448,7 +448,8 @@ gated_add (const Op *op)
 
   for (gint64 r = 0; r < n_rows (op); r++)
     for (gint64 c = 0; c < d; c++)
-      op->y[r * d + c] = op->in[0][r * d + c] + op->in[1][time_row (op, 1, r) * d + c] * op->in[2][r * d + c];
+      op->y[r * d + c] = (op->in[0] != NULL ? op->in[0][r * d + c] : 0) +
+                         op->in[1][time_row (op, 1, r) * d + c] * op->in[2][r * d + c];
 }
 
 static double

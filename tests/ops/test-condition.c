@@ -196,6 +196,120 @@ test_timestep_embedding (void)
       }
 }
 
+/* --- Gradients: formulas against differences in double, kernels against the formulas --- */
+
+static void
+test_unary_gradients (void)
+{
+  static const DimrOp ops[] = { DIMR_OP_SILU, DIMR_OP_GELU, DIMR_OP_GELU_TANH };
+
+  for (guint o = 0; o < G_N_ELEMENTS (ops); o++)
+    {
+      g_autoptr (OpCase) c = op_case_new ();
+      DimrNodeId x = op_case_input (c, DIMR_SHAPE (2, 3, 41), 0, 2);
+
+      op_case_check_gradients_of (c, ADD_OP (c, ops[o], NO_ATTRS, x), OP_F32, x);
+    }
+}
+
+static void
+test_modulate_gradients (void)
+{
+  for (gint64 times = 1; times <= 2; times++)
+    for (guint scaled = 0; scaled < 2; scaled++)
+      {
+        g_autoptr (OpCase) c = op_case_new ();
+        DimrNodeId x = op_case_input (c, DIMR_SHAPE (2, 3, 5, 67), 0, 1);
+        DimrNodeId shift = op_case_input (c, DIMR_SHAPE (times, 67), 0, 1), scale = op_case_input (c, DIMR_SHAPE (times, 67), 0, 1);
+        DimrNodeId wanted[3] = { x, shift, scale };
+        DimrNodeId y = ADD_OP (c, DIMR_OP_MODULATE, NO_ATTRS, x, shift, scaled ? scale : DIMR_NODE_NONE);
+
+        op_case_check_gradients (c, y, wanted, scaled ? 3 : 2, OP_F32);
+      }
+}
+
+static void
+test_gated_add_gradients (void)
+{
+  for (gint64 times = 1; times <= 2; times++)
+    {
+      g_autoptr (OpCase) c = op_case_new ();
+      DimrNodeId x = op_case_input (c, DIMR_SHAPE (2, 9, 31), 0, 1), f = op_case_input (c, DIMR_SHAPE (2, 9, 31), 0, 1);
+      DimrNodeId gate = op_case_input (c, DIMR_SHAPE (times, 31), 0, 1);
+
+      op_case_check_gradients_of (c, ADD_OP (c, DIMR_OP_GATED_ADD, NO_ATTRS, x, gate, f), OP_F32, x, gate, f);
+    }
+}
+
+static void
+test_ada_rms_norm_gradients (void)
+{
+  static const gint64 ms[] = { 1, 5, 7 };
+
+  for (guint k = 0; k < G_N_ELEMENTS (ms); k++)
+    {
+      g_autoptr (OpCase) c = op_case_new ();
+      DimrNodeId x = op_case_input (c, DIMR_SHAPE (2, 5, 7, 19), 0, 1), scale = op_case_input (c, DIMR_SHAPE (2, ms[k], 19), 0, 1);
+
+      op_case_check_gradients_of (c, ADD_OP (c, DIMR_OP_ADA_RMS_NORM, ATTRS (.eps = 1e-6), x, scale), OP_F32, x, scale);
+    }
+}
+
+static void
+test_axial_rope_gradients (void)
+{
+  static const gint64 cases[][6] = { { 1, 4, 1, 3, 3, 0 }, { 2, 15, 3, 2, 5, 0 }, { 3, 9, 2, 4, 2, 1 } };
+
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++)
+    {
+      g_autoptr (OpCase) c = op_case_new ();
+      const gint64 heads = cases[i][0], f = cases[i][2], tokens = cases[i][5] + cases[i][3] * cases[i][4];
+      DimrNodeId qkv = op_case_input (c, DIMR_SHAPE (2, tokens, 3 * heads * cases[i][1]), 0, 1);
+      DimrNodeId h = op_case_param (c, DIMR_SHAPE (heads, f), 0, .5), w = op_case_param (c, DIMR_SHAPE (heads, f), 0, .5);
+      DimrNodeId scale = op_case_param (c, DIMR_SHAPE (heads), 1, 1);
+      const DimrAttrs attrs = ATTRS (.n_heads = (guint) heads, .width = (guint) cases[i][4], .start = (guint) cases[i][5], .eps = 1e-6);
+
+      op_case_check_gradients_of (c, ADD_OP (c, DIMR_OP_AXIAL_ROPE, attrs, qkv, h, w, scale), OP_F32, qkv, h, w, scale);
+    }
+}
+
+/* The plain norm, whose weight is nobody's parameter. */
+static void
+test_layer_norm_gradients (void)
+{
+  g_autoptr (OpCase) c = op_case_new ();
+  DimrNodeId x = op_case_input (c, DIMR_SHAPE (2, 9, 33), 1, 2);
+
+  op_case_check_gradients_of (c, ADD_OP (c, DIMR_OP_LAYER_NORM, ATTRS (.eps = 1e-6), DIMR_NODE_NONE, DIMR_NODE_NONE, x),
+                              1e-11, x);
+}
+
+/* What only moves numbers. */
+static void
+test_layout_gradients (void)
+{
+  static const struct
+  {
+    DimrOp op;
+    DimrShape shape;
+    DimrAttrs attrs;
+  } cases[] = {
+    { DIMR_OP_SLICE_CHANNELS, { 3, { 2, 7, 13 } }, { .start = 3, .length = 8 } },
+    { DIMR_OP_REPEAT, { 3, { 1, 4, 9 } }, { .factor = 3 } },
+    { DIMR_OP_TO_IMAGE, { 4, { 2, 3, 4, 5 } }, { 0 } },
+    { DIMR_OP_IMAGE_TO_MAP, { 4, { 2, 5, 3, 4 } }, { 0 } },
+    { DIMR_OP_UPSAMPLE_NEAREST, { 4, { 2, 3, 4, 5 } }, { .factor = 2 } },
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++)
+    {
+      g_autoptr (OpCase) c = op_case_new ();
+      DimrNodeId x = op_case_input (c, cases[i].shape, 0, 1);
+
+      op_case_check_gradients_of (c, ADD_OP (c, cases[i].op, cases[i].attrs, x), OP_F32, x);
+    }
+}
+
 int
 main (int   argc,
       char *argv[])
@@ -216,5 +330,12 @@ main (int   argc,
   g_test_add_func ("/ops/repeat/copies-to-every-sample", test_repeat);
   g_test_add_func ("/ops/to-image/puts-channels-first", test_to_image);
   g_test_add_func ("/ops/timestep-embedding/is-that-of-the-released-networks", test_timestep_embedding);
+  g_test_add_func ("/gradients/unary/follow-the-slope", test_unary_gradients);
+  g_test_add_func ("/gradients/modulate/all-three", test_modulate_gradients);
+  g_test_add_func ("/gradients/gated-add/all-three", test_gated_add_gradients);
+  g_test_add_func ("/gradients/ada-rms-norm/both-sides", test_ada_rms_norm_gradients);
+  g_test_add_func ("/gradients/axial-rope/all-four", test_axial_rope_gradients);
+  g_test_add_func ("/gradients/layer-norm/alone", test_layer_norm_gradients);
+  g_test_add_func ("/gradients/layouts/of-conditions-go-back", test_layout_gradients);
   return g_test_run ();
 }

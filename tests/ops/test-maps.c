@@ -183,6 +183,43 @@ test_group_norm (void)
       }
 }
 
+/* Statistics that come from elsewhere, as those of the whole picture do for its tiles: one set for all images, or one
+ * each, for a norm by itself and for one that a convolution takes in. */
+static void
+test_given_stats (void)
+{
+  for (guint i = 0; i < 4; i++)
+    {
+      g_autoptr (OpCase) c = op_case_new ();
+      DimrNodeId x = op_case_input (c, DIMR_SHAPE (2, 5, 6, 12), .5, 2);
+      DimrNodeId stats = op_case_input (c, DIMR_SHAPE (i % 2 + 1, 3, 2), 3, .3);
+      DimrNodeId weight = op_case_param (c, DIMR_SHAPE (12), 1, .3), bias = op_case_param (c, DIMR_SHAPE (12), 0, .3);
+
+      x = ADD_OP (c, DIMR_OP_GROUP_NORM, ATTRS (.eps = 1e-6, .silu = TRUE), x, stats, weight, bias);
+      if (i >= 2)
+        x = ADD_OP (c, DIMR_OP_CONV2D, ATTRS (.stride = 1, .pad_before = 1, .pad_after = 1), x,
+                    op_case_param (c, DIMR_SHAPE (7, 12, 3, 3), 0, .1), DIMR_NODE_NONE, DIMR_NODE_NONE);
+      op_case_check (c, x, OP_F32);
+    }
+}
+
+/* One head of all channels, and several, wider than those of a diffusion model. */
+static void
+test_wide_attention (void)
+{
+  static const struct { gint64 batch, n, d; guint heads; } cases[] = {
+    { 1, 1, 129, 1 }, { 2, 17, 160, 1 }, { 1, 37, 512, 1 }, { 2, 40, 266, 2 }, { 1, 300, 132, 1 }, { 2, 131, 150, 1 },
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++)
+    {
+      g_autoptr (OpCase) c = op_case_new ();
+      DimrNodeId qkv = op_case_input (c, DIMR_SHAPE (cases[i].batch, cases[i].n, 3 * cases[i].d), .1, 1);
+
+      op_case_check (c, ADD_OP (c, DIMR_OP_ATTENTION, ATTRS (.n_heads = cases[i].heads), qkv), OP_F32);
+    }
+}
+
 static void
 test_layouts (void)
 {
@@ -245,6 +282,8 @@ main (int   argc,
   g_test_add_func ("/ops/group-stats/keeps-digits-far-from-zero", test_group_stats_far_mean);
   g_test_add_func ("/ops/group-stats/looks-at-its-region-only", test_group_stats_region);
   g_test_add_func ("/ops/group-norm/writes-over-its-input", test_group_norm);
+  g_test_add_func ("/ops/group-norm/takes-given-statistics", test_given_stats);
+  g_test_add_func ("/ops/attention/takes-wide-heads", test_wide_attention);
   g_test_add_func ("/ops/maps/change-their-layout-and-size", test_layouts);
   g_test_add_func ("/ops/blocks/of-an-autoencoder-are-fused", test_block_is_fused);
   g_test_add_func ("/ops/blocks/upsample-while-they-convolve", test_upsampling_is_fused);

@@ -306,6 +306,32 @@ test_faster (Fixture       *fixture,
   g_assert_cmpint (faster->precision, ==, DIMR_PRECISION_BF16);
 }
 
+/* Float8 is there for devices that have it, and gone with them. */
+static void
+test_float8 (Fixture       *fixture,
+             gconstpointer  device)
+{
+  StudioControls *controls = fixture->window->controls;
+  const guint n = g_list_model_get_n_items (gtk_drop_down_get_model (controls->precision_dropdown));
+  g_autofree char *usual = g_strdup (gtk_widget_get_tooltip_text (GTK_WIDGET (controls->precision_dropdown)));
+
+  g_assert_false (dimr_engine_has_precision (fixture->window->engine, DIMR_PRECISION_F8));
+  g_assert_true (dimr_engine_has_precision (fixture->window->engine, DIMR_PRECISION_F32));
+  _studio_controls_set_precision (controls, DIMR_PRECISION_F8);
+  g_assert_cmpint (_studio_controls_get_precision (controls), ==, DIMR_PRECISION_AUTO);
+
+  studio_controls_set_device (controls, "A GPU", TRUE);
+  g_assert_cmpuint (g_list_model_get_n_items (gtk_drop_down_get_model (controls->precision_dropdown)), ==, n + 1);
+  g_assert_nonnull (strstr (gtk_widget_get_tooltip_text (GTK_WIDGET (controls->precision_dropdown)), "float8"));
+  _studio_controls_set_precision (controls, DIMR_PRECISION_F8);
+  g_assert_cmpint (_studio_controls_get_precision (controls), ==, DIMR_PRECISION_F8);
+
+  studio_controls_set_device (controls, "A processor", FALSE);
+  g_assert_cmpuint (g_list_model_get_n_items (gtk_drop_down_get_model (controls->precision_dropdown)), ==, n);
+  g_assert_cmpint (_studio_controls_get_precision (controls), ==, DIMR_PRECISION_AUTO);
+  g_assert_cmpstr (gtk_widget_get_tooltip_text (GTK_WIDGET (controls->precision_dropdown)), ==, usual);
+}
+
 /* Another device's images per evaluation would cost time and bring back no byte. */
 static void
 test_recipe_of_another_device (Fixture       *fixture,
@@ -352,6 +378,7 @@ main (int    argc,
   ADD ("/window/device/lost-and-the-queue-goes-on-with-the-cpu", "test", test_lost);
   ADD ("/window/device/short-of-memory", "test", test_short_of_memory);
   ADD ("/window/faster/is-asked-for-recorded-and-brought-back", "cpu", test_faster);
+  ADD ("/window/faster/float8-where-the-device-has-it", "cpu", test_float8);
   ADD ("/window/recipe/of-another-device", "cpu", test_recipe_of_another_device);
   status = g_test_run ();
   g_clear_object (&application);

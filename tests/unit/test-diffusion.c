@@ -180,6 +180,26 @@ test_network_is_told_the_trained_time (void)
 
 /* --- guidance ------------------------------------------------------------------------- */
 
+/* DDPM's thousand betas in equal steps, and the numbers that U-ViT and DiT are told. */
+static void
+test_ddpm_schedule_and_other_times (void)
+{
+  g_autoptr (DimrSchedule) schedule = dimr_schedule_new_ddpm (0.0001, 0.02, 1000);
+  double product = 1;
+
+  for (guint i = 0; i < 1000; i++)
+    {
+      const double t = (i + 1) / 1000.;
+
+      product *= 1 - (0.0001 + (0.02 - 0.0001) * i / 999);
+      g_assert_cmpfloat_with_epsilon (dimr_schedule_alpha (schedule, t), sqrt (product), 1e-12);
+      g_assert_cmpfloat_with_epsilon (dimr_schedule_inverse_lambda (schedule, dimr_schedule_lambda (schedule, t)), t, 1e-9);
+      g_assert_cmpfloat_with_epsilon (dimr_schedule_condition (schedule, DIMR_TIME_CONDITION_INDEX, t), i, 1e-9);
+      g_assert_cmpfloat_with_epsilon (dimr_schedule_condition (schedule, DIMR_TIME_CONDITION_TIMESTEP, t), i + 1, 1e-9);
+      g_assert_cmpfloat_with_epsilon (dimr_schedule_condition (schedule, DIMR_TIME_CONDITION_TIMESTEP_999, t), .999 * (i + 1), 1e-9);
+    }
+}
+
 static void
 test_cosine_guidance_equals_the_tables (void)
 {
@@ -666,6 +686,7 @@ main (int argc, char **argv)
   g_test_add_func ("/diffusion/schedule/knots-are-stable-diffusion-s", test_knots_are_stable_diffusion_s);
   g_test_add_func ("/diffusion/schedule/inverse-undoes-lambda", test_inverse_undoes_lambda);
   g_test_add_func ("/diffusion/schedule/network-is-told-the-trained-time", test_network_is_told_the_trained_time);
+  g_test_add_func ("/diffusion/schedule/ddpm-and-the-times-of-others", test_ddpm_schedule_and_other_times);
   g_test_add_func ("/diffusion/guidance/cosine-equals-the-tables", test_cosine_guidance_equals_the_tables);
   g_test_add_func ("/diffusion/guidance/of-one-is-off", test_guidance_of_one_is_off);
   g_test_add_func ("/diffusion/sampler/walks-in-double-equal-the-reference", test_walks_in_double_equal_the_reference);

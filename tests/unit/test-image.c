@@ -15,6 +15,8 @@ make_recipe (void)
 
   recipe->model_name = g_strdup ("Starter: 32, small");
   recipe->model_hash = g_strdup ("0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef");
+  recipe->autoencoder_name = g_strdup ("sd-vae-ft-ema.safetensors");
+  recipe->autoencoder_hash = g_strdup ("fedcba9876543210fedcba9876543210fedcba9876543210fedcba9876543210");
   recipe->class_index = 134;
   recipe->class_name = g_strdup ("crane (bird)");
   recipe->seed = G_MAXUINT64 - 5;
@@ -76,6 +78,7 @@ assert_same_recipe (const DimrRecipe *a,
                     const DimrRecipe *b)
 {
   g_assert_cmpstr (a->model_name, ==, b->model_name);
+  g_assert_cmpstr (a->autoencoder_name, ==, b->autoencoder_name);
   g_assert_cmpint (a->class_index, ==, b->class_index);
   g_assert_cmpstr (a->class_name, ==, b->class_name);
   g_assert_cmpuint (a->seed, ==, b->seed);
@@ -144,6 +147,7 @@ test_json_loses_nothing (void)
   g_assert_no_error (error);
   assert_same_recipe (recipe, read);
   g_assert_cmpstr (recipe->model_hash, ==, read->model_hash);
+  g_assert_cmpstr (recipe->autoencoder_hash, ==, read->autoencoder_hash);
 
   recipe->own_noise = TRUE;
   recipe->class_index = DIMR_CLASS_NONE;

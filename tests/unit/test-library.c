@@ -3,6 +3,7 @@
 #include "core/base/dimr-error.h"
 #include "core/base/dimr-hash.h"
 #include "core/library/dimr-library.h"
+#include "core/model/dimr-model.h"
 #include "tests/golden/golden-autoencoder.h"
 #include "tests/reference.h"
 
@@ -300,6 +301,36 @@ count_children (const char *folder)
   return n;
 }
 
+/* What the library's window says of a model of latents, loading it does. */
+static void
+test_autoencoder_of_the_library (Place         *place,
+                                 gconstpointer  data)
+{
+  g_autofree char *zipped = golden_autoencoder_unpack_decoder ();
+  g_autofree char *folder = dimr_library_dup_default_folder ();
+  g_autofree char *model_path = make_model (place->folder, "small"), *imported = NULL;
+  g_autoptr (DimrAutoencoder) none = dimr_library_load_autoencoder (4, NULL), found = NULL, other = NULL;
+  g_autoptr (DimrModel) model = NULL;
+  g_autoptr (GError) error = NULL;
+
+  g_assert_null (none);
+  imported = dimr_library_import (folder, zipped, FALSE, NULL, NULL, NULL, &error);
+  g_assert_no_error (error);
+  found = dimr_library_load_autoencoder (4, NULL);
+  g_assert_nonnull (found);
+  g_assert_cmpstr (dimr_autoencoder_get_path (found), ==, imported);
+  other = dimr_library_load_autoencoder (16, NULL);
+  g_assert_null (other);
+
+  copy_reference ("A_dimr_2r_latent/config.json", model_path, "config.json");
+  copy_reference ("A_dimr_2r_latent/model.safetensors", model_path, "model.safetensors");
+  model = dimr_model_load_paired (model_path, NULL, NULL, &error);
+  g_assert_no_error (error);
+  g_assert_nonnull (dimr_model_get_autoencoder (model));
+  g_assert_cmpint (g_remove (imported), ==, 0);
+  golden_autoencoder_remove ();
+}
+
 static void
 test_import (Place         *place,
              gconstpointer  data)
@@ -387,6 +418,7 @@ main (int    argc,
   ADD ("hash/errors", test_hash_errors);
   ADD ("scan-and-hash", test_scan_and_hash);
   ADD ("changed-file-is-noticed", test_changed_file);
+  ADD ("autoencoder-of-the-library", test_autoencoder_of_the_library);
   ADD ("import", test_import);
   ADD ("import/cancelled", test_import_cancelled);
   ADD ("import/link", test_import_link);

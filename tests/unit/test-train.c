@@ -10,6 +10,7 @@
 #include "core/train/dimr-snapshot.h"
 #include "core/train/dimr-training-log.h"
 #include "core/train/dimr-training-options.h"
+#include "core/weights/dimr-safetensors-writer.h"
 
 #include <glib/gstdio.h>
 #include <math.h>
@@ -230,8 +231,8 @@ test_folders (void)
 
   for (guint again = 0; again < 2; again++) /* the second time from the cache */
     {
-      g_assert_true (dimr_dataset_read (data, 1, FALSE, x0, NULL));
-      g_assert_true (dimr_dataset_read (data, 1, TRUE, mirrored, NULL));
+      g_assert_true (dimr_dataset_read (data, 1, 0, FALSE, x0, NULL));
+      g_assert_true (dimr_dataset_read (data, 1, 0, TRUE, mirrored, NULL));
       g_assert_cmpfloat (x0[0], ==, 1);
       g_assert_cmpfloat (x0[7], ==, -1);
       for (guint row = 0; row < 24; row++)
@@ -274,6 +275,48 @@ test_empty_folder (void)
   g_assert_null (dimr_dataset_open (folder, 8, 3, 8, NULL, &error));
   g_assert_error (error, DIMR_ERROR, DIMR_ERROR_REQUEST);
   g_assert_nonnull (strstr (error->message, "one folder a class"));
+  remove_tree (folder);
+}
+
+/* As `dimr encode` writes them, with classes beside them: the moments' latents differ from draw to draw. */
+static void
+test_latents (void)
+{
+  g_autofree char *folder = make_folder ();
+  static const char * const names[2][3] = { { "moments", "y", NULL }, { "z", "y", NULL } };
+  const gint64 labels[3] = { 5, 0, 2 };
+
+  for (guint k = 0; k < 2; k++)
+    {
+      const guint channels = k == 0 ? 8 : 4;
+      g_autofree char *path = g_strdup_printf ("%s/%s.safetensors", folder, names[k][0]);
+      g_autofree float *values = g_new (float, 3 * channels * 4);
+      g_autoptr (DimrTensor) data_tensor = NULL, y = dimr_tensor_new_copy (DIMR_DTYPE_I64, &DIMR_SHAPE (3), labels);
+      DimrTensor *tensors[2];
+      g_autoptr (DimrDataset) data = NULL;
+      g_autoptr (GError) error = NULL;
+      float a[16], b[16], c[16];
+
+      for (guint i = 0; i < 3 * channels * 4; i++)
+        values[i] = (float) i / 10;
+      data_tensor = dimr_tensor_new_copy (DIMR_DTYPE_F32, &DIMR_SHAPE (3, channels, 2, 2), values);
+      tensors[0] = data_tensor;
+      tensors[1] = y;
+      g_assert_true (dimr_safetensors_write (path, names[k], tensors, NULL, NULL, NULL, NULL, &error));
+      data = dimr_dataset_open (path, 6, 4, 2, NULL, &error);
+      g_assert_no_error (error);
+      g_assert_cmpint (dimr_dataset_get_class (data, 0), ==, 5);
+      g_assert_true (dimr_dataset_read (data, 1, 7, FALSE, a, NULL));
+      g_assert_true (dimr_dataset_read (data, 1, 7, TRUE, b, NULL));
+      g_assert_true (dimr_dataset_read (data, 1, 8, FALSE, c, NULL));
+      for (guint i = 0; i < 16; i++)
+        g_assert_cmpfloat (a[i], ==, b[i ^ 1]);
+      g_assert_cmpint (memcmp (a, c, sizeof a) != 0, ==, k == 0);
+      if (k == 1)
+        g_assert_cmpfloat (a[3], ==, values[16 + 3]);
+      g_assert_null (dimr_dataset_open (path, 5, 4, 2, NULL, NULL)); /* class 5 of five */
+      g_assert_null (dimr_dataset_open (path, 6, 4, 4, NULL, NULL));
+    }
   remove_tree (folder);
 }
 
@@ -338,7 +381,7 @@ test_archive (void)
   g_assert_cmpuint (dimr_dataset_get_n (data), ==, 3);
   for (guint i = 0; i < 3; i++)
     {
-      g_assert_true (dimr_dataset_read (data, i, FALSE, x0, &error));
+      g_assert_true (dimr_dataset_read (data, i, 0, FALSE, x0, &error));
       g_assert_cmpfloat (x0[0], >, .8f);
     }
   g_assert_cmpint (dimr_dataset_get_class (data, 0), ==, 291); /* "set/000…/n02129165/z.png" */
@@ -770,6 +813,7 @@ main (int   argc,
   g_test_add_func ("/train/dataset/reads-class-folders", test_folders);
   g_test_add_func ("/train/dataset/numbers-folders-by-their-names", test_folder_names);
   g_test_add_func ("/train/dataset/says-what-an-empty-folder-lacks", test_empty_folder);
+  g_test_add_func ("/train/dataset/reads-latents", test_latents);
   g_test_add_func ("/train/dataset/reads-archives", test_archive);
   g_test_add_func ("/train/dataset/survives-damaged-archives", test_damaged_archive);
   g_test_add_func ("/train/batches/every-epoch-is-a-permutation", test_permutation);

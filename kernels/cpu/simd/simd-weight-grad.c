@@ -71,29 +71,45 @@ pack_x (const CpuWeightGrad *self, gsize row, gsize n, gsize panel, gsize n_pane
       }
 }
 
-/* The same of dy: [n or n / 2][columns rounded up to vectors]. Only in bfloat16; floats are read in place. */
-CPU_INLINE void
-pack_dy (const CpuWeightGrad *self, gsize row, gsize n, float *out)
+/* The same of dy: [rows or rows / 2][columns rounded up to vectors]. Only in bfloat16; floats are
+ * read in place. */
+CPU_INLINE gsize
+packed_width (const CpuWeightGrad *self)
 {
-  const gsize width = (self->n + CPU_LANES - 1) / CPU_LANES * CPU_LANES;
+  return (self->n + CPU_LANES - 1) / CPU_LANES * CPU_LANES;
+}
 
-  for (gsize r = 0; r < n; r += 2)
-    for (gsize c = 0; c < self->n; c += CPU_LANES)
+#ifdef CPU_BF16_DOT
+#define PACKED_ROWS(n) (((n) + 1) / 2)
+#else
+#define PACKED_ROWS(n) (((n) + 1) / 2 * 2)
+#endif
+
+static gsize
+weight_grad_packed (const CpuWeightGrad *self, gsize n_rows)
+{
+  return PACKED_ROWS (n_rows) * packed_width (self) * sizeof (float);
+}
+
+static void
+weight_grad_pack (const CpuWeightGrad *self, gsize row, gsize n_rows)
+{
+  const gsize width = packed_width (self), n = self->n;
+
+  for (gsize r = row; r < row + n_rows; r += 2)
+    for (gsize c = 0; c < n; c += CPU_LANES)
       {
-        const float *x = self->dy + (row + r) * self->n + c;
-        const gsize rest = self->n - c;
-        vec first = rest >= CPU_LANES ? vec_load (x) : vec_load_part (x, rest), second = vec_splat (0.f);
+        const float *x = self->dy + r * n + c;
+        vec first = load_rest (x, n - c), second = r + 1 < row + n_rows ? load_rest (x + n, n - c) : vec_splat (0.f);
 
-        if (r + 1 < n)
-          second = rest >= CPU_LANES ? vec_load (x + self->n) : vec_load_part (x + self->n, rest);
-        store_rows (out + c, r, width, first, second, TRUE);
+        store_rows (self->packed + c, r, width, first, second, TRUE);
       }
 }
 
 static gsize
 weight_grad_scratch (const CpuWeightGrad *self, gsize n_panels)
 {
-  return ROW_BLOCK * (n_panels * PANEL + (self->bf16 ? self->n + CPU_LANES : 0));
+  return ROW_BLOCK * n_panels * PANEL;
 }
 
 /* @rows rows of y at @column, over @k rows of the operands. */
@@ -107,25 +123,24 @@ grad_tile (const guint rows, const TileKind kind, const CpuWeightGrad *self, gsi
   for (guint i = 0; i < rows; i++)
     tile[i][0] = tile[i][1] = vec_splat (0.f);
   tile_multiply_transposed (tile, rows, kind, k, dy, stride, x);
-  store_tile (tile, rows, self->k - column, first ? NULL : y + column, y + column, self->k);
+  y += column;
+  if (y == NULL)
+    __builtin_unreachable (); /* else gcc follows the addend's "none" into the store */
+  store_tile (tile, rows, self->k - column, first ? NULL : y, y, self->k);
 }
 
 CPU_INLINE void
 grad_range (const TileKind kind, const gboolean bf16, const CpuWeightGrad *self, gsize row, gsize n_rows,
             gsize panel, gsize n_panels, float *scratch, float *y)
 {
-  float *packed_dy = scratch + ROW_BLOCK * n_panels * PANEL;
-
   for (gsize from = 0; from < n_rows; from += ROW_BLOCK)
     {
       const gsize n = MIN (ROW_BLOCK, n_rows - from), even = (n + 1) / 2 * 2;
       const gsize k = !bf16 ? n : kind == TILE_BF16_DOT ? even / 2 : even;
-      const gsize stride = bf16 ? (self->n + CPU_LANES - 1) / CPU_LANES * CPU_LANES : self->n;
-      const float *dy = bf16 ? packed_dy : self->dy + (row + from) * self->n;
+      const gsize stride = bf16 ? packed_width (self) : self->n;
+      const float *dy = bf16 ? self->packed + PACKED_ROWS (row + from) * stride : self->dy + (row + from) * self->n;
 
       pack_x (self, row + from, n, panel, n_panels, bf16, scratch);
-      if (bf16)
-        pack_dy (self, row + from, n, packed_dy);
       for (gsize p = 0; p < n_panels; p++)
         {
           const float *x = scratch + p * ROW_BLOCK * PANEL;
@@ -149,6 +164,8 @@ weight_grad (const CpuWeightGrad *self, gsize row, gsize n_rows, gsize panel, gs
 void
 CPU_NAME (simd_weight_grad_fill) (CpuSimd *table)
 {
+  table->weight_grad_packed = weight_grad_packed;
+  table->weight_grad_pack = weight_grad_pack;
   table->weight_grad_scratch = weight_grad_scratch;
   table->weight_grad = weight_grad;
 }

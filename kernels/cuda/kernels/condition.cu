@@ -104,10 +104,11 @@ struct ModulatedRows
   read (int row, int c, float (&values)[V]) const
   {
     const size_t vector = static_cast<size_t> (row / rows_per_image) * image_stride + static_cast<size_t> (c);
-    float a[V], b[V];
+    float a[V] = {}, b[V];
 
     load<V> (row_of (x, static_cast<size_t> (row), d, c), values);
-    load<V> (scale + vector, a);
+    if (scale != nullptr)
+      load<V> (scale + vector, a);
     load<V> (shift + vector, b);
 #pragma unroll
     for (int i = 0; i < V; i++)
@@ -163,7 +164,11 @@ struct GatedRows
   {
     float a[V], b[V];
 
-    load<V> (row_of (x, static_cast<size_t> (row), d, c), values);
+#pragma unroll
+    for (int i = 0; i < V; i++)
+      values[i] = 0.f;
+    if (x != nullptr)
+      load<V> (row_of (x, static_cast<size_t> (row), d, c), values);
     load<V> (gate + static_cast<size_t> (row / rows_per_image) * image_stride + c, a);
     load<V> (row_of (y, static_cast<size_t> (row), d, c), b);
 #pragma unroll

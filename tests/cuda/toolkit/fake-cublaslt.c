@@ -103,7 +103,7 @@ enter (const char *name)
 size_t
 cublasLtGetVersion (void)
 {
-  return 120400;
+  return (size_t) fake_cuda_config ()->blas_version;
 }
 
 const char *
@@ -448,6 +448,18 @@ is_valid_layout (const Layout *layout)
   return layout->rows > 0 && layout->cols > 0 && layout->ld > 0 && (guint64) layout->ld >= least && layout->batch_count > 0;
 }
 
+/* A scale for each row and column came with version 12.9, for one generation of devices and both matrices or none. */
+static cublasStatus_t
+check_scales (const Desc *desc)
+{
+  const gboolean a = desc->scale_modes[0] == CUBLASLT_MATMUL_MATRIX_SCALE_OUTER_VEC_32F;
+  const gboolean b = desc->scale_modes[1] == CUBLASLT_MATMUL_MATRIX_SCALE_OUTER_VEC_32F;
+
+  if (a != b || (a && (fake_cuda_config ()->major != 9 || fake_cuda_config ()->blas_version < 120900)))
+    return CUBLAS_STATUS_NOT_SUPPORTED;
+  return CUBLAS_STATUS_SUCCESS;
+}
+
 static cublasStatus_t
 check_types (const Desc   *desc,
              const Layout *a,
@@ -478,7 +490,7 @@ check_types (const Desc   *desc,
     return CUBLAS_STATUS_NOT_SUPPORTED;
   if (fake_cuda_config ()->major < 9 && !(fake_cuda_config ()->major == 8 && fake_cuda_config ()->minor == 9))
     return CUBLAS_STATUS_NOT_SUPPORTED;
-  return CUBLAS_STATUS_SUCCESS;
+  return check_scales (desc);
 }
 
 /* Rows, columns and length of the sums of a product, or an error. */
@@ -710,6 +722,19 @@ is_aligned (gconstpointer memory,
   return (gsize) memory % MIN (alignment, MAX_ALIGNMENT) == 0;
 }
 
+/* Those of operand @i, of which there are @n where each row or column has its own. */
+static gboolean
+has_scales (const Product *self,
+            int            i,
+            guint64        n)
+{
+  const gboolean vector = self->desc.scale_modes[i] == CUBLASLT_MATMUL_MATRIX_SCALE_OUTER_VEC_32F;
+
+  if (self->desc.scales[i] == NULL)
+    return !vector;
+  return fake_cuda_is_device (self->desc.scales[i], (vector ? n : 1) * sizeof (float));
+}
+
 static gboolean
 is_in_device_memory (const Product   *self,
                      const Algorithm *algorithm)
@@ -721,6 +746,8 @@ is_in_device_memory (const Product   *self,
                                        !is_aligned (self->data[i], algorithm->alignments[i])))
       return FALSE;
   if ((self->desc.epilogue & CUBLASLT_EPILOGUE_BIAS) && !fake_cuda_is_device (self->desc.bias, self->m * element_size (bias_type)))
+    return FALSE;
+  if (!has_scales (self, 0, self->m) || !has_scales (self, 1, self->n))
     return FALSE;
   return fake_cuda_is_device (self->d, extent (&self->layouts[3])) && is_aligned (self->d, algorithm->alignments[3]);
 }

@@ -33,6 +33,7 @@ get_config (void)
       .major = 9,
       .n_multiprocessors = 132,
       .driver_version = 13000,
+      .blas_version = 130000,
       .memory = (gsize) 16 << 30,
       .others = (gsize) 1 << 30,
       .name = "Emulated GPU",

@@ -21,6 +21,7 @@ typedef struct
   int         major, minor;      /* 9.0 */
   int         n_multiprocessors; /* 132 */
   int         driver_version;    /* 13000; 0: no driver */
+  int         blas_version;      /* of cuBLASLt: 130000 */
   size_t      memory;            /* bytes of each device in all: 16 GiB */
   size_t      others;            /* bytes that other processes hold: 1 GiB */
   const char *name;              /* static */

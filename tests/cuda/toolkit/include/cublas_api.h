@@ -6,6 +6,8 @@
 
 #include "cuda_runtime_api.h"
 
+#define CUBLAS_VERSION 130000
+
 typedef enum
 {
   CUBLAS_STATUS_SUCCESS = 0,
