@@ -78,6 +78,71 @@ gboolean
   return REAL (g_atomic_ref_count_dec) (count);
 }
 
+/* What was prepared for a source comes before its callback, in whatever thread the context runs. */
+typedef struct
+{
+  GSourceFunc func;
+  gpointer data;
+  GDestroyNotify notify;
+} Callback;
+
+static gboolean
+call (gpointer data)
+{
+  Callback *self = data;
+
+  __tsan_acquire (self);
+  return self->func (self->data);
+}
+
+static void
+drop (gpointer data)
+{
+  Callback *self = data;
+
+  __tsan_acquire (self);
+  if (self->notify != NULL)
+    self->notify (self->data);
+  g_free (self);
+}
+
+void
+(g_source_set_callback) (GSource        *source,
+                         GSourceFunc     func,
+                         gpointer        data,
+                         GDestroyNotify  notify)
+{
+  Callback *callback = g_new (Callback, 1);
+
+  *callback = (Callback){ func, data, notify };
+  __tsan_release (callback);
+  REAL (g_source_set_callback) (source, call, callback, drop);
+}
+
+/* What was prepared for a task comes before what its thread does, also where that thread has run others. */
+#define TASK_FUNC "tsan-task-func"
+
+static void
+run_task (GTask        *task,
+          gpointer      source,
+          gpointer      data,
+          GCancellable *cancellable)
+{
+  GTaskThreadFunc func = (GTaskThreadFunc) g_object_get_data (G_OBJECT (task), TASK_FUNC);
+
+  __tsan_acquire (task);
+  func (task, source, data, cancellable);
+}
+
+void
+(g_task_run_in_thread) (GTask           *task,
+                        GTaskThreadFunc  func)
+{
+  g_object_set_data (G_OBJECT (task), TASK_FUNC, (gpointer) func);
+  __tsan_release (task);
+  REAL (g_task_run_in_thread) (task, run_task);
+}
+
 /* What a task's thread did comes before what reads its result. */
 void
 (g_task_return_pointer) (GTask          *task,
