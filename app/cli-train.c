@@ -18,7 +18,7 @@ static const struct
   { "data", N_("Folder with one folder of JPEG or PNG pictures a class, a tar of them, latents, or “drawn”"), N_("PATH") },
   { "validation", N_("The same, to measure the loss on"), N_("PATH") },
   { "from", N_("Model whose weights to begin with"), N_("PATH") },
-  { "output", N_("Folder of the run"), N_("PATH") },
+  { "output", N_("Folder of the run (training-demo for --demo)"), N_("PATH") },
   { "steps", N_("Steps in all (100000)"), "N" },
   { "batch", N_("Pictures a step (64)"), "N" },
   { "lr", N_("Learning rate (0.0002)"), N_("RATE") },
@@ -208,13 +208,15 @@ studio_cli_train (int    argc,
   if (!studio_cli_parse ("", _("Trains a model. A run that was stopped, or killed, goes on with --resume; every snapshot is a model."),
                          "  dimr train --config config.json --data pictures --output run --batch 64 --lr 3e-4\n"
                          "  dimr train --output run --resume\n"
-                         "  dimr train --demo --output demo\n",
+                         "  dimr train --demo\n",
                          entries, &argc, &argv))
     return STUDIO_EXIT_USAGE;
   if (demo)
     {
       g_ptr_array_insert (given, 0, g_strdup ("drawn"));
       g_ptr_array_insert (given, 0, g_strdup ("data"));
+      g_ptr_array_insert (given, 0, g_strdup ("training-demo"));
+      g_ptr_array_insert (given, 0, g_strdup ("output"));
     }
   for (guint i = 0; i + 1 < given->len; i += 2)
     if (strcmp (g_ptr_array_index (given, i), "output") == 0)
