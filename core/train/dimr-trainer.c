@@ -4,6 +4,7 @@
 #include "core/base/dimr-error.h"
 #include "core/graph/dimr-gradient.h"
 #include "core/model/dimr-network.h"
+#include "core/train/dimr-learner.h"
 
 #include <string.h>
 
@@ -38,7 +39,7 @@ struct _DimrTrainer
   float *times;            /* [micro_batch] */
   float *slopes;           /* [micro_batch] */
   gint32 *labels;          /* [micro_batch] */
-  float *buffer;           /* of the largest output */
+  float *buffer;           /* [micro_batch] */
 };
 
 void
@@ -147,7 +148,6 @@ compile (DimrTrainer   *self,
 {
   const guint n = dimr_parameters_get_n (self->parameters);
   g_autoptr (GArray) outputs = g_array_new (FALSE, FALSE, sizeof (DimrNodeId));
-  gsize largest = 0;
   guint o = 0;
 
   for (guint r = 0; r < self->n_branches; r++)
@@ -175,12 +175,11 @@ compile (DimrTrainer   *self,
       {
         self->gradients[i] = dimr_plan_get_output (self->plan, o++);
         self->has_gradient[i] = TRUE;
-        largest = MAX (largest, dimr_parameters_peek (self->parameters, i)->n);
       }
   self->x = dimr_plan_get_input (self->plan, "x");
   self->y = dimr_plan_get_input (self->plan, "y");
   self->time = dimr_plan_get_input (self->plan, dimr_network_get_time_input (self->config));
-  self->buffer = g_new (float, MAX (largest, self->options.micro_batch));
+  self->buffer = g_new (float, self->options.micro_batch);
   return TRUE;
 }
 
@@ -241,6 +240,12 @@ guint
 dimr_trainer_get_n_branches (DimrTrainer *self)
 {
   return self->n_branches;
+}
+
+guint
+dimr_trainer_get_micro_batch (DimrTrainer *self)
+{
+  return self->options.micro_batch;
 }
 
 gsize
@@ -348,7 +353,7 @@ write_targets (DimrTrainer             *self,
 
           dimr_training_target (batch->noise + sample * self->image_len, channels, self->options.height, self->options.width,
                                 branch->k, self->target + i * length);
-          self->slopes[i] = i < count ? (float) (branch->coefficient * weight / batch->n) : 0;
+          self->slopes[i] = i < count ? (float) (branch->coefficient * weight / (batch->n_all > 0 ? batch->n_all : batch->n)) : 0;
         }
       dimr_program_write (self->program, branch->target, self->target, micro * length * sizeof (float));
       if (branch->slope != DIMR_NODE_NONE)
@@ -356,27 +361,10 @@ write_targets (DimrTrainer             *self,
     }
 }
 
-static void
-add_outputs (DimrTrainer *self,
-             float       *gradients)
-{
-  for (guint i = 0; i < dimr_parameters_get_n (self->parameters); i++)
-    {
-      const DimrParameter *parameter = dimr_parameters_peek (self->parameters, i);
-      float *sum = gradients + parameter->first;
-
-      if (!self->has_gradient[i])
-        continue;
-      dimr_program_read (self->program, self->gradients[i], self->buffer, parameter->n);
-      for (gsize k = 0; k < parameter->n; k++)
-        sum[k] += self->buffer[k];
-    }
-}
-
 gboolean
 dimr_trainer_evaluate (DimrTrainer              *self,
                        const DimrTrainingBatch  *batch,
-                       float                    *gradients,
+                       DimrLearner              *learner,
                        float                    *squares,
                        GCancellable             *cancellable,
                        GError                  **error)
@@ -384,7 +372,7 @@ dimr_trainer_evaluate (DimrTrainer              *self,
   const guint micro = self->options.micro_batch;
 
   g_return_val_if_fail (batch != NULL && squares != NULL, FALSE);
-  g_return_val_if_fail (gradients == NULL || !self->options.only_loss, FALSE);
+  g_return_val_if_fail (learner == NULL || !self->options.only_loss, FALSE);
 
   for (guint first = 0; first < batch->n; first += micro)
     {
@@ -399,8 +387,8 @@ dimr_trainer_evaluate (DimrTrainer              *self,
           dimr_program_read (self->program, self->branches[r].squares, self->buffer, micro);
           memcpy (squares + r * batch->n + first, self->buffer, count * sizeof (float));
         }
-      if (gradients != NULL)
-        add_outputs (self, gradients);
+      if (learner != NULL && !dimr_learner_add (learner, self->program, self->gradients, error))
+        return FALSE;
     }
   return TRUE;
 }

@@ -16,6 +16,7 @@
 G_BEGIN_DECLS
 
 typedef struct _DimrTrainer DimrTrainer;
+typedef struct _DimrLearner DimrLearner;
 
 typedef enum
 {
@@ -42,6 +43,7 @@ typedef struct
   const double *t;      /* [n] in (0, 1] */
   const gint32 *y;      /* [n]; the null class where the label was dropped. NULL for unconditional models */
   const float  *weight; /* [n] of each sample's loss, or NULL: 1 */
+  guint         n_all;  /* samples of the step, of which these may be a part: the loss is the mean over them; 0: n */
 } DimrTrainingBatch;
 
 /* @parameters and @schedule: borrowed for the trainer's life. DIMR_ERROR_MEMORY says what would be needed,
@@ -56,13 +58,14 @@ DimrTrainer *dimr_trainer_new              (const DimrConfig          *config,
 void         dimr_trainer_free             (DimrTrainer               *self);
 
 guint        dimr_trainer_get_n_branches   (DimrTrainer               *self);
+guint        dimr_trainer_get_micro_batch  (DimrTrainer               *self);
 /* Bytes of the activations' arena. */
 gsize        dimr_trainer_get_arena_size   (DimrTrainer               *self);
-/* Evaluates the loss of @batch and adds the gradients of its mean over the samples to @gradients
- * [length of the parameters]; NULL where only the loss is wanted. @squares: [branches, n] mean squares. */
+/* Evaluates the loss of @batch and gives the gradients of its mean over the samples of the step to
+ * @learner, one micro-batch after the other; NULL where only the loss is wanted. @squares: [branches, n] mean squares. */
 gboolean     dimr_trainer_evaluate         (DimrTrainer               *self,
                                             const DimrTrainingBatch   *batch,
-                                            float                     *gradients,
+                                            DimrLearner               *learner,
                                             float                     *squares,
                                             GCancellable              *cancellable,
                                             GError                   **error);
