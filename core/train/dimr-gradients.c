@@ -117,7 +117,8 @@ read_samples (Samples           *self,
               const DimrConfig  *config,
               GError           **error)
 {
-  DimrTensor *x0 = find (file, step, "x0", TRUE, error), *noise = x0 != NULL ? find (file, step, "eps", TRUE, error) : NULL;
+  const gboolean classifies = dimr_config_is_classifier (config);
+  DimrTensor *x0 = find (file, step, "x0", TRUE, error), *noise = x0 != NULL && !classifies ? find (file, step, "eps", TRUE, error) : x0;
   const DimrShape *shape;
 
   if (noise == NULL)
@@ -137,13 +138,13 @@ read_samples (Samples           *self,
   self->height = (guint) shape->dims[2];
   self->width = (guint) shape->dims[3];
   self->x0 = dimr_tensor_dup_f32 (x0);
-  self->noise = dimr_tensor_dup_f32 (noise);
-  if (self->x0 == NULL || self->noise == NULL)
+  self->noise = classifies ? NULL : dimr_tensor_dup_f32 (noise);
+  if (self->x0 == NULL || (self->noise == NULL && !classifies))
     {
       g_set_error (error, DIMR_ERROR, DIMR_ERROR_MEMORY, "There is not enough memory for the input");
       return FALSE;
     }
-  return read_times (self, file, step, error) && (config->num_classes == 0 || read_classes (self, file, step, config, error));
+  return (classifies || read_times (self, file, step, error)) && (config->num_classes == 0 || read_classes (self, file, step, config, error));
 }
 
 /* What is computed, and what will be written of it. */
@@ -179,7 +180,7 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Gradients, gradients_clear)
 
 static void
 add_loss (Gradients   *self,
-          const float *squares,
+          const float *terms,
           guint        n,
           guint        step)
 {
@@ -188,7 +189,7 @@ add_loss (Gradients   *self,
 
   for (guint i = 0; i < n; i++)
     {
-      const double value = dimr_trainer_get_loss (self->trainer, squares, n, i);
+      const double value = dimr_trainer_get_loss (self->trainer, terms, n, i);
 
       loss[i] = (float) value;
       sum += value;
@@ -209,7 +210,7 @@ make_step (Gradients      *self,
 {
   const gsize length = dimr_parameters_get_length (self->parameters);
   const DimrTrainingBatch batch = { samples->n, samples->x0, samples->noise, samples->t, samples->y, NULL, 0 };
-  g_autofree float *squares = g_new (float, (gsize) DIMR_MAX_BRANCHES * samples->n);
+  g_autofree float *terms = g_new (float, (gsize) DIMR_LOSS_MAX_TERMS * samples->n);
   const DimrAdamW adam = DIMR_ADAMW_PAPER (self->options->lr);
   double norm;
   guint micro;
@@ -222,6 +223,7 @@ make_step (Gradients      *self,
         .width = samples->width,
         .precision = self->options->precision,
         .recompute = self->options->recompute ? DIMR_RECOMPUTE_BLOCKS : DIMR_RECOMPUTE_NONE,
+        .label_smoothing = self->options->label_smoothing,
       };
 
       self->trainer = dimr_trainer_new (self->config, self->schedule, self->parameters, self->device, &options, cancellable, error);
@@ -231,10 +233,10 @@ make_step (Gradients      *self,
     }
   micro = dimr_trainer_get_micro_batch (self->trainer);
   dimr_learner_begin (self->learner, (samples->n + micro - 1) / micro, 0);
-  if (!dimr_trainer_evaluate (self->trainer, &batch, self->learner, squares, cancellable, error) ||
+  if (!dimr_trainer_evaluate (self->trainer, &batch, self->learner, terms, cancellable, error) ||
       !dimr_learner_sum (self->learner, NULL, &norm, cancellable, error))
     return FALSE;
-  add_loss (self, squares, samples->n, step);
+  add_loss (self, terms, samples->n, step);
   if (step == 0)
     dimr_parameters_list (self->parameters, dimr_learner_peek_gradients (self->learner), "grad.", self->names, self->tensors);
   if (self->options->n_steps == 0)

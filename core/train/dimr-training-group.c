@@ -180,15 +180,15 @@ dimr_run_share (DimrRun             *self,
   options->first = first_sample (self, self->first_leaf);
   options->count = first_sample (self, end) - options->first;
   if (self->group != NULL)
-    self->own_squares = g_new (float, (gsize) DIMR_TRAINING_MAX_BRANCHES * options->count);
+    self->own_terms = g_new (float, (gsize) DIMR_TRAINING_MAX_TERMS * options->count);
   return TRUE;
 }
 
 gboolean
-dimr_run_gather_squares (DimrRun  *self,
+dimr_run_gather_terms (DimrRun  *self,
                          GError  **error)
 {
-  const guint n_branches = dimr_trainer_get_n_branches (self->trainer), batch = (guint) self->options->batch;
+  const guint n_terms = dimr_trainer_get_n_terms (self->trainer), batch = (guint) self->options->batch;
   g_autofree gsize *sizes = NULL;
   g_autofree float *all = NULL;
   const float *next;
@@ -196,23 +196,23 @@ dimr_run_gather_squares (DimrRun  *self,
   if (self->group == NULL)
     return TRUE;
   sizes = g_new (gsize, self->n_ranks);
-  all = g_new (float, (gsize) n_branches * batch);
+  all = g_new (float, (gsize) n_terms * batch);
   for (guint r = 0; r < self->n_ranks; r++)
     {
       guint64 first, end;
 
       dimr_tree_share (self->n_leaves, r, self->n_ranks, &first, &end);
-      sizes[r] = n_branches * (gsize) (first_sample (self, end) - first_sample (self, first)) * sizeof (float);
+      sizes[r] = n_terms * (gsize) (first_sample (self, end) - first_sample (self, first)) * sizeof (float);
     }
-  if (!dimr_collective_gather_sizes (self->group, self->own_squares, sizes, all, self->cancellable, error))
+  if (!dimr_collective_gather_sizes (self->group, self->own_terms, sizes, all, self->cancellable, error))
     return FALSE;
   next = all;
   for (guint r = 0, at = 0; r < self->n_ranks; r++)
     {
-      const guint n = (guint) (sizes[r] / sizeof (float) / n_branches);
+      const guint n = (guint) (sizes[r] / sizeof (float) / n_terms);
 
-      for (guint b = 0; b < n_branches; b++, next += n)
-        memcpy (self->squares + b * batch + at, next, n * sizeof (float));
+      for (guint b = 0; b < n_terms; b++, next += n)
+        memcpy (self->terms + b * batch + at, next, n * sizeof (float));
       at += n;
     }
   return TRUE;

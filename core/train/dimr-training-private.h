@@ -26,6 +26,7 @@ typedef struct
 
   char *config_text;          /* of the snapshots */
   DimrConfig *config;
+  gboolean classifies;        /* the network is a classifier */
   DimrSchedule *schedule;
   DimrPrecision precision;
   DimrDevice *device;
@@ -46,20 +47,20 @@ typedef struct
   gboolean stopping;          /* the run is over: no sheet any more */
   guint64 n_leaves;           /* micro-batches of a step */
   guint64 first_leaf;         /* of this process */
-  float *squares;             /* [branches, batch] */
-  float *own_squares;         /* [branches, samples of this process]; NULL: of all */
+  float *terms;               /* [terms, batch] */
+  float *own_terms;           /* [terms, samples of this process]; NULL: of all */
 
   /* Since the last line of the log. */
   guint64 n_seen;             /* steps */
   double sum_loss;
-  double sums[DIMR_TRAINING_MAX_BRANCHES];
+  double sums[DIMR_TRAINING_MAX_TERMS];
   double gradient_norm;
   gint64 began;               /* of the interval */
   gint64 run_began;
   guint64 run_first_step;
   double waited;              /* of the data at its beginning */
   double validation_loss;     /* NaN: not yet told */
-  double validation_squares[DIMR_TRAINING_MAX_BRANCHES];
+  double validation_terms[DIMR_TRAINING_MAX_TERMS];
 } DimrRun;
 
 /* Reads everything and compiles; with @resume from the newest whole snapshot. */
@@ -85,8 +86,8 @@ gboolean dimr_run_agree_micro_batch (DimrRun     *self,
 gboolean dimr_run_share     (DimrRun             *self,
                              DimrBatchesOptions  *options,
                              GError             **error);
-/* self->squares of all samples, from the own ones. */
-gboolean dimr_run_gather_squares (DimrRun        *self,
+/* self->terms of all samples, from the own ones. */
+gboolean dimr_run_gather_terms (DimrRun        *self,
                              GError             **error);
 /* The weights are still the same bytes everywhere. */
 gboolean dimr_run_compare   (DimrRun             *self,

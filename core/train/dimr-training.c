@@ -87,8 +87,7 @@ make_step (DimrRun  *self,
 {
   const DimrTrainingOptions *o = self->options;
   const DimrTrainingBatch *batch = dimr_batches_next (self->batches, error);
-  const guint n = (guint) o->batch;
-  const guint n_branches = dimr_trainer_get_n_branches (self->trainer);
+  const guint n = (guint) o->batch, n_terms = dimr_trainer_get_n_terms (self->trainer);
   DimrAdamW adam = { 0, o->beta1, o->beta2, 1e-8, o->weight_decay };
   double loss = 0, norm, scale = 1;
 
@@ -96,13 +95,13 @@ make_step (DimrRun  *self,
   if (batch == NULL)
     return FALSE;
   dimr_learner_begin (self->learner, self->n_leaves, self->first_leaf);
-  if (!dimr_trainer_evaluate (self->trainer, batch, self->learner, self->own_squares != NULL ? self->own_squares : self->squares,
+  if (!dimr_trainer_evaluate (self->trainer, batch, self->learner, self->own_terms != NULL ? self->own_terms : self->terms,
                               self->cancellable, error) ||
-      !dimr_run_gather_squares (self, error) ||
+      !dimr_run_gather_terms (self, error) ||
       !dimr_learner_sum (self->learner, self->group, &norm, self->cancellable, error))
     return FALSE;
   for (guint i = 0; i < n; i++)
-    loss += dimr_trainer_get_loss (self->trainer, self->squares, n, i) / n;
+    loss += dimr_trainer_get_loss (self->trainer, self->terms, n, i) / n;
   if (!check (self, loss, norm, error))
     return FALSE;
   if (o->clip > 0 && norm > o->clip)
@@ -115,9 +114,9 @@ make_step (DimrRun  *self,
 
   self->n_seen++;
   self->sum_loss += loss;
-  for (guint r = 0; r < n_branches; r++)
+  for (guint r = 0; r < n_terms; r++)
     for (guint i = 0; i < n; i++)
-      self->sums[r] += (double) self->squares[r * n + i] / n;
+      self->sums[r] += (double) self->terms[r * n + i] / n;
   self->gradient_norm = norm;
   return TRUE;
 }
@@ -127,19 +126,19 @@ write_log (DimrRun                  *self,
            const DimrTrainingEvent  *event,
            GError                  **error)
 {
-  double values[6 + 2 * DIMR_TRAINING_MAX_BRANCHES + 2];
+  double values[6 + 2 * DIMR_TRAINING_MAX_TERMS + 2];
   guint n = 0;
 
   values[n++] = event->loss;
-  for (guint r = 0; r < event->n_branches; r++)
-    values[n++] = event->squares[r];
+  for (guint r = 0; r < event->n_terms; r++)
+    values[n++] = event->terms[r];
   values[n++] = event->gradient_norm;
   values[n++] = event->lr;
   values[n++] = event->images_per_second;
   values[n++] = event->waiting;
   values[n++] = self->validation_loss;
-  for (guint r = 0; r < event->n_branches; r++)
-    values[n++] = isnan (self->validation_loss) ? NAN : self->validation_squares[r];
+  for (guint r = 0; r < event->n_terms; r++)
+    values[n++] = isnan (self->validation_loss) ? NAN : self->validation_terms[r];
   self->validation_loss = NAN;
   return dimr_training_log_add (self->log, self->step, values, error);
 }
@@ -165,15 +164,15 @@ tell_step (DimrRun  *self,
   DimrTrainingEvent event = {
     .kind = DIMR_TRAINING_STEP,
     .loss = self->sum_loss / n,
-    .n_branches = dimr_trainer_get_n_branches (self->trainer),
+    .n_terms = dimr_trainer_get_n_terms (self->trainer),
     .gradient_norm = self->gradient_norm,
     .images_per_second = n * (double) self->options->batch / seconds,
     .waiting = (dimr_batches_get_waited (self->batches) - self->waited) / seconds,
     .seconds_left = all / made * (double) (self->options->steps - self->step),
   };
 
-  for (guint r = 0; r < event.n_branches; r++)
-    event.squares[r] = self->sums[r] / n;
+  for (guint r = 0; r < event.n_terms; r++)
+    event.terms[r] = self->sums[r] / n;
   self->step--; /* the rate of the step that was made */
   event.lr = learning_rate (self);
   self->step++;
