@@ -22,7 +22,7 @@ compute (gpointer       data,
          GError       **error)
 {
   Gradients *self = data;
-  g_autoptr (DimrModel) model = dimr_model_load (self->model, cancellable, error);
+  g_autoptr (DimrModel) model = dimr_model_load_any (self->model, cancellable, error);
 
   return model != NULL
          && dimr_gradients_file (model, self->device, self->n_threads, &self->options, self->input, self->output,
@@ -50,6 +50,7 @@ studio_cli_gradients (int    argc,
     { "ema", 0, 0, G_OPTION_ARG_DOUBLE, &self.options.ema, N_("Rate of the moving average (0.9999)"), N_("RATE") },
     { "micro-batch", 0, 0, G_OPTION_ARG_INT64, &micro_batch, N_("Samples that go through the network together (all)"), "N" },
     { "recompute", 0, 0, G_OPTION_ARG_NONE, &self.options.recompute, N_("Compute activations again instead of keeping them"), NULL },
+    { "label-smoothing", 0, 0, G_OPTION_ARG_DOUBLE, &self.options.label_smoothing, N_("Part of a label that all classes share, for classifiers (0)"), "P" },
     { "device", 'd', 0, G_OPTION_ARG_STRING, &device, N_("auto, cpu, cuda or cuda:N (auto)"), N_("NAME") },
     { "precision", 0, 0, G_OPTION_ARG_STRING, &precision, N_("f32 or bf16 (f32)"), N_("NAME") },
     { "threads", 't', 0, G_OPTION_ARG_INT64, &threads, N_("Threads of the CPU, 0 for one a core (0)"), "N" },
@@ -71,6 +72,8 @@ studio_cli_gradients (int    argc,
     return studio_cli_refuse (FALSE, _("--steps is from 0 to %d and --micro-batch from 0 to 65536"), MAX_STEPS);
   if (!(self.options.lr >= 0 && self.options.lr <= 1) || !(self.options.ema >= 0 && self.options.ema <= 1))
     return studio_cli_refuse (FALSE, _("--lr and --ema are from 0 to 1"));
+  if (!(self.options.label_smoothing >= 0 && self.options.label_smoothing < 1))
+    return studio_cli_refuse (FALSE, _("--label-smoothing is from 0 to below 1"));
   if (model == NULL)
     model = dimr_paths_dup_default_model ();
   if (model == NULL)

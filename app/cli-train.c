@@ -33,6 +33,8 @@ static const struct
   { "drop-label", N_("How often the class is left out, for guidance (0.1)"), "P" },
   { "flip", N_("Mirror half of the pictures: true or false (true)"), N_("BOOL") },
   { "max-weight", N_("Weigh the loss by min(max(1/SNR, 1), X) (1: not)"), "X" },
+  { "crop", N_("Move pictures by up to N pixels at random (0)"), "N" },
+  { "label-smoothing", N_("Part of a label that all classes share, for classifiers (0.1)"), "P" },
   { "seed", N_("Seed of everything that is drawn (0)"), "N" },
   { "device", N_("auto, cpu, cuda or cuda:N (auto)"), N_("NAME") },
   { "precision", N_("f32 or bf16, with float weights beside it (f32)"), N_("NAME") },
@@ -80,19 +82,33 @@ end_line (Train *self)
   self->line_open = FALSE;
 }
 
+/* "0.1234 0.2345" of branches; what a classifier tells by name */
+static char *
+format_terms (const DimrTrainingEvent *event)
+{
+  GString *text = g_string_new (NULL);
+
+  for (guint r = 0; r < event->n_terms; r++)
+    {
+      if (r > 0)
+        g_string_append_c (text, ' ');
+      if (!g_str_has_prefix (event->term_names[r], "branch"))
+        g_string_append_printf (text, "%s ", event->term_names[r]);
+      g_string_append_printf (text, "%.4f", event->terms[r]);
+    }
+  return g_string_free (text, FALSE);
+}
+
 static void
 print_step (Train                   *self,
             const DimrTrainingEvent *event)
 {
-  g_autofree char *left = studio_cli_format_time (event->seconds_left);
-  g_autoptr (GString) branches = g_string_new (NULL);
+  g_autofree char *left = studio_cli_format_time (event->seconds_left), *terms = format_terms (event);
 
-  for (guint r = 0; r < event->n_branches; r++)
-    g_string_append_printf (branches, "%s%.4f", r ? " " : "", event->squares[r]);
   if (self->terminal)
     fputs ("\r\033[K", stderr);
   fprintf (stderr, _("step %" PRIu64 "/%" PRIu64 "  loss %.5f (%s)  %.1f images/s  %.0f %% waiting for data  %s left"),
-           event->step, event->n_steps, event->loss, branches->str, event->images_per_second, 100 * event->waiting, left);
+           event->step, event->n_steps, event->loss, terms, event->images_per_second, 100 * event->waiting, left);
   if (self->terminal)
     self->line_open = TRUE;
   else
@@ -105,6 +121,7 @@ on_event (const DimrTrainingEvent *event,
           gpointer                 data)
 {
   Train *self = data;
+  g_autofree char *terms = NULL;
 
   if (event->kind == DIMR_TRAINING_STEP)
     {
@@ -116,7 +133,10 @@ on_event (const DimrTrainingEvent *event,
     {
     case DIMR_TRAINING_STARTED: fprintf (stderr, "%s\n", event->text); break;
     case DIMR_TRAINING_WARNING: fprintf (stderr, _("Warning: %s\n"), event->text); break;
-    case DIMR_TRAINING_VALIDATED: fprintf (stderr, _("step %" PRIu64 ": validation loss %.5f\n"), event->step, event->loss); break;
+    case DIMR_TRAINING_VALIDATED:
+      terms = format_terms (event);
+      fprintf (stderr, _("step %" PRIu64 ": validation loss %.5f (%s)\n"), event->step, event->loss, terms);
+      break;
     case DIMR_TRAINING_SNAPSHOT:
       g_print ("%s\n", event->text);
       fflush (stdout);

@@ -370,6 +370,13 @@ RULE (mean_square)
       GIVE (i, EMIT (DIMR_OP_MEAN_SQUARE_GRAD, ATTRS (0), VALUE (i), VALUE (1 - i), dy));
 }
 
+/* (x, target) */
+RULE (cross_entropy)
+{
+  if (WANTS (0))
+    GIVE (0, EMIT (DIMR_OP_CROSS_ENTROPY_GRAD, ATTRS (0), VALUE (0), VALUE (1), dy));
+}
+
 static const DimrGradientRule rules[DIMR_N_OPS] = {
   [DIMR_OP_RESHAPE] = rule_reshape,
   [DIMR_OP_SLICE_TOKENS] = rule_slice_tokens,
@@ -402,6 +409,7 @@ static const DimrGradientRule rules[DIMR_N_OPS] = {
   [DIMR_OP_ADA_RMS_NORM] = rule_ada_rms_norm,
   [DIMR_OP_AXIAL_ROPE] = rule_axial_rope,
   [DIMR_OP_MEAN_SQUARE] = rule_mean_square,
+  [DIMR_OP_CROSS_ENTROPY] = rule_cross_entropy,
 };
 
 DimrGradientRule

@@ -325,6 +325,21 @@ INFER (mean_square_grad)
   return TRUE;
 }
 
+INFER (cross_entropy)
+{
+  EXPECT (in[0]->n_dims == 2 && dimr_shape_equal (in[0], in[1]), "two equal shapes [B, K]");
+  *out = DIMR_SHAPE (in[0]->dims[0]);
+  return TRUE;
+}
+
+INFER (cross_entropy_grad)
+{
+  EXPECT (in[0]->n_dims == 2 && dimr_shape_equal (in[0], in[1]), "two equal shapes [B, K]");
+  EXPECT (is_vector (in[2], in[0]->dims[0]), "a gradient [B]");
+  *out = *in[0];
+  return TRUE;
+}
+
 /* Rows of a norm are read whole before they are written, so its gradient may take over any of them. */
 #define ROW(op) [(op) - DIMR_OP_FIRST_GRADIENT]
 const DimrOpInfo dimr_op_gradient_infos[DIMR_N_OPS - DIMR_OP_FIRST_GRADIENT] = {
@@ -361,4 +376,6 @@ const DimrOpInfo dimr_op_gradient_infos[DIMR_N_OPS - DIMR_OP_FIRST_GRADIENT] = {
   ROW (DIMR_OP_AXIAL_ROPE_PARAM_GRAD) = { "axial-rope-param-grad", 5, 5, 0, 0, infer_axial_rope_param_grad, NULL },
   ROW (DIMR_OP_MEAN_SQUARE) = { "mean-square", 2, 2, 0, 0, infer_mean_square, NULL },
   ROW (DIMR_OP_MEAN_SQUARE_GRAD) = { "mean-square-grad", 3, 3, 0, 0, infer_mean_square_grad, NULL },
+  ROW (DIMR_OP_CROSS_ENTROPY) = { "cross-entropy", 2, 2, 0, 0, infer_cross_entropy, NULL },
+  ROW (DIMR_OP_CROSS_ENTROPY_GRAD) = { "cross-entropy-grad", 3, 3, 0, 0, infer_cross_entropy_grad, NULL },
 };

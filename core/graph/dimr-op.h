@@ -103,6 +103,9 @@ G_BEGIN_DECLS
  * @DIMR_OP_AXIAL_ROPE_PARAM_GRAD: the same inputs: gradients of freqs_h, freqs_w and scale side by side → [NH, 2·F + 1]
  * @DIMR_OP_MEAN_SQUARE: (a [B, …], b [B, …]): means of (a − b)² over each sample → [B]
  * @DIMR_OP_MEAN_SQUARE_GRAD: (a, b, dy [B]): gradient of a, 2/n · dy · (a − b), n the numbers of a sample
+ * @DIMR_OP_CROSS_ENTROPY: (x [B, K], target [B, K]): −Σ target · log softmax (x) of each sample → [B]; no gradient goes
+ *   to the target
+ * @DIMR_OP_CROSS_ENTROPY_GRAD: (x, target, dy [B]): gradient of x, dy · (Σ target · softmax (x) − target)
  */
 typedef enum
 {
@@ -177,9 +180,11 @@ typedef enum
   DIMR_OP_AXIAL_ROPE_PARAM_GRAD,
   DIMR_OP_MEAN_SQUARE,
   DIMR_OP_MEAN_SQUARE_GRAD,
+  DIMR_OP_CROSS_ENTROPY,
+  DIMR_OP_CROSS_ENTROPY_GRAD,
 } DimrOp;
 
-#define DIMR_N_OPS (DIMR_OP_MEAN_SQUARE_GRAD + 1)
+#define DIMR_N_OPS (DIMR_OP_CROSS_ENTROPY_GRAD + 1)
 #define DIMR_OP_FIRST_GRADIENT DIMR_OP_LINEAR_INPUT_GRAD
 
 typedef guint32 DimrNodeId;

@@ -8,6 +8,7 @@ dimr_architecture_list (void)
     &dimr_architecture_multires,
     &dimr_architecture_uvit,
     &dimr_architecture_dit,
+    &dimr_architecture_vit,
     NULL,
   };
 

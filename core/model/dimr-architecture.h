@@ -1,6 +1,6 @@
 /* dimr-architecture.h — the families of networks this program knows: one row each
  *
- * Whatever differs between DiMR, U-ViT and DiT is asked of the row: how a configuration is read
+ * Whatever differs between DiMR, U-ViT, DiT and ViT is asked of the row: how a configuration is read
  * and told from weights, what is built, how the time is told, what its makers chose. A new family
  * is a new file with its row and one line in the table.
  *
@@ -28,7 +28,9 @@ struct _DimrArchitecture
   const char         *name;       /* "DiMR" */
   const char         *model;      /* "model" of config.json: the class of the released code */
   const char         *marker;     /* a tensor that all weights of it have, and of no other */
-  const char         *time_input; /* "log_snr" or "t" */
+  const char         *time_input; /* "log_snr" or "t"; NULL: it is not told the time */
+  gboolean            classifies; /* its one output "out0" [B, num_classes] says what is on x, and "features" [B, D] what
+                                   * that was told from; neither time nor class go in. Else: a branch's prediction each */
   const char * const *variants;   /* published models by name, NULL-terminated */
 
   /* The @i-th variant, without sampling defaults (transfer full). */
@@ -62,6 +64,7 @@ struct _DimrArchitecture
 extern const DimrArchitecture dimr_architecture_multires; /* DiMR */
 extern const DimrArchitecture dimr_architecture_uvit;
 extern const DimrArchitecture dimr_architecture_dit;
+extern const DimrArchitecture dimr_architecture_vit; /* the classifier */
 
 /* All rows, NULL-terminated (static). */
 const DimrArchitecture * const *dimr_architecture_list (void);

@@ -205,6 +205,7 @@ dimr_config_copy (const DimrConfig *self)
   copy = g_memdup2 (self, sizeof *self);
   copy->trained_classes = g_memdup2 (self->trained_classes, self->n_trained_classes * sizeof (int));
   copy->title = g_strdup (self->title);
+  copy->label_names = g_strdupv (self->label_names);
   return copy;
 }
 
@@ -214,6 +215,7 @@ dimr_config_free (DimrConfig *self)
   g_return_if_fail (self != NULL);
   g_free (self->trained_classes);
   g_free (self->title);
+  g_strfreev (self->label_names);
   g_free (self);
 }
 
@@ -236,6 +238,13 @@ dimr_config_get_n_branches (const DimrConfig *self)
 {
   g_return_val_if_fail (self != NULL, 0);
   return self->architecture->get_n_branches (self);
+}
+
+gboolean
+dimr_config_is_classifier (const DimrConfig *self)
+{
+  g_return_val_if_fail (self != NULL, FALSE);
+  return self->architecture->classifies;
 }
 
 gboolean

@@ -69,7 +69,7 @@ typedef struct
   guint         kernel_size;          /* of the depthwise convolution */
 } DimrStageConfig;
 
-/* U-ViT and DiT: one Transformer over the patches. */
+/* U-ViT, DiT and ViT: one Transformer over the patches. */
 typedef struct
 {
   guint    patch_size;
@@ -89,7 +89,7 @@ typedef struct
   const DimrArchitecture *architecture;
   guint             channels;         /* C */
   guint             image_size;       /* of x: pixels, or latent pixels */
-  guint             num_classes;      /* rows of the class table; 0: unconditional */
+  guint             num_classes;      /* rows of the class table, or of a classifier's head; 0: unconditional */
   gboolean          has_null_class;   /* the last row is the null class of classifier-free guidance */
 
   /* DiMR: the released form, and those of the paper's Tables 2 and 3 */
@@ -102,8 +102,9 @@ typedef struct
   DimrStageConfig   stages[DIMR_MAX_BRANCHES];
   float             loss_coeffs[DIMR_MAX_BRANCHES];
   gboolean          block_grad_to_lowres; /* training: a branch does not change the one below through the cascade */
-  /* U-ViT, DiT */
+  /* U-ViT, DiT, ViT */
   DimrVitConfig     vit;
+  char            **label_names;      /* of a classifier: [num_classes + 1] WordNet ids or other names, NULL-terminated; NULL: not said */
 
   /* How it is to be sampled; filled with the released models' values where the file is silent. */
   DimrScheduleKind  schedule;
@@ -150,9 +151,11 @@ void        dimr_config_free       (DimrConfig       *self);
 /* Classes a picture can be asked of: without the null class; 0 for unconditional models. */
 guint       dimr_config_get_n_classes (const DimrConfig *self);
 
-/* "DiMR", "U-ViT", "DiT" (static) */
+/* "DiMR", "U-ViT", "DiT", "ViT" (static) */
 const char *dimr_config_get_architecture_name (const DimrConfig *self);
 guint       dimr_config_get_n_branches (const DimrConfig *self);
+/* TRUE where the network tells what is on a picture instead of making one. */
+gboolean    dimr_config_is_classifier (const DimrConfig *self);
 /* TRUE where the network also says how large the variance of a step is: its output has 2·C channels. */
 gboolean    dimr_config_tells_variance (const DimrConfig *self);
 void        dimr_config_get_branch (const DimrConfig *self,

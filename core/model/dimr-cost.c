@@ -43,6 +43,8 @@ static const struct
   { "x_embedder.", DIMR_PART_INPUT_OUTPUT },
   { "decoder_pred.", DIMR_PART_INPUT_OUTPUT },
   { "final_layer.", DIMR_PART_INPUT_OUTPUT },
+  { "cls_token", DIMR_PART_EMBEDDING },
+  { "head.", DIMR_PART_INPUT_OUTPUT },
   { "norm", DIMR_PART_NORM },
 };
 

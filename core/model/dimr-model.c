@@ -218,9 +218,9 @@ load_config (DimrModel   *self,
 }
 
 DimrModel *
-dimr_model_load (const char    *path,
-                 GCancellable  *cancellable,
-                 GError       **error)
+dimr_model_load_any (const char    *path,
+                     GCancellable  *cancellable,
+                     GError       **error)
 {
   g_autoptr (DimrModel) self = NULL;
   g_autofree char *folder = NULL;
@@ -254,6 +254,21 @@ dimr_model_load (const char    *path,
   self->card = read_card (folder);
   self->schedule = make_schedule (self->config);
   return g_steal_pointer (&self);
+}
+
+DimrModel *
+dimr_model_load (const char    *path,
+                 GCancellable  *cancellable,
+                 GError       **error)
+{
+  g_autoptr (DimrModel) self = dimr_model_load_any (path, cancellable, error);
+
+  if (self == NULL || !dimr_config_is_classifier (self->config))
+    return g_steal_pointer (&self);
+  g_set_error (error, DIMR_ERROR, DIMR_ERROR_MODEL,
+               "%s: this is a vision transformer classifier, which tells what a picture shows (dimr classify); needed is a model "
+               "that makes pictures", path);
+  return NULL;
 }
 
 /* The autoencoder at @path must fit; what was found beside the model does. */

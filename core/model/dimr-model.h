@@ -20,11 +20,16 @@ G_BEGIN_DECLS
 #define DIMR_TYPE_MODEL (dimr_model_get_type ())
 G_DECLARE_FINAL_TYPE (DimrModel, dimr_model, DIMR, MODEL, GObject)
 
-/* @path: a folder or a weights file. Checks every tensor's presence and shape against the architecture. Blocks. */
+/* @path: a folder or a weights file. Checks every tensor's presence and shape against the architecture. DIMR_ERROR_MODEL for
+ * a classifier, which makes no pictures. Blocks. */
 DimrModel        *dimr_model_load                 (const char    *path,
                                                    GCancellable  *cancellable,
                                                    GError       **error);
-/* The same, and gives a model of latents its autoencoder: that of the file or folder @autoencoder, or where that is
+/* The same for networks of every kind: also for a classifier. */
+DimrModel        *dimr_model_load_any             (const char    *path,
+                                                   GCancellable  *cancellable,
+                                                   GError       **error);
+/* The same for a model that makes pictures, and gives a model of latents its autoencoder: that of the file or folder @autoencoder, or where that is
  * NULL one that is found beside the model or in the user's library, if any. DIMR_ERROR_MODEL where the two do not fit together. */
 DimrModel        *dimr_model_load_paired          (const char    *path,
                                                    const char    *autoencoder,

@@ -17,8 +17,9 @@ build (const DimrConfig  *config,
   DimrNetworkInputs inputs = { DIMR_NODE_NONE, DIMR_NODE_NONE, DIMR_NODE_NONE, first_branch };
 
   inputs.x = dimr_graph_add_input (graph, "x", DIMR_DTYPE_F32, DIMR_SHAPE (batch, config->channels, height, width));
-  inputs.time = dimr_graph_add_input (graph, config->architecture->time_input, DIMR_DTYPE_F32, DIMR_SHAPE (times));
-  if (config->num_classes > 0)
+  if (config->architecture->time_input != NULL)
+    inputs.time = dimr_graph_add_input (graph, config->architecture->time_input, DIMR_DTYPE_F32, DIMR_SHAPE (times));
+  if (config->num_classes > 0 && !config->architecture->classifies)
     inputs.y = dimr_graph_add_input (graph, "y", DIMR_DTYPE_I32, DIMR_SHAPE (batch));
   if (inputs.x != DIMR_NODE_NONE && !config->architecture->build (graph, config, &inputs, error))
     return NULL;

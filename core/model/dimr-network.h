@@ -3,7 +3,8 @@
  * Inputs of the graph: "x" [B, C, H, W], the time [T] under the name that the architecture has for
  * it ("log_snr" or "t"), and for conditional models "y" [B] of I32, whose last class may be the
  * null class. Outputs "out0", "out1", …: one prediction a branch, for DiMR's branch r
- * [B, C, H/2^(R−r), W/2^(R−r)]; the sampler uses the last. Parameters carry the checkpoint's names;
+ * [B, C, H/2^(R−r), W/2^(R−r)]; the sampler uses the last. A classifier has neither time nor "y", and
+ * its outputs are "out0" [B, classes] (logits) and "features" [B, D]. Parameters carry the checkpoint's names;
  * every other node that a person may want to see carries the name of the reference data's taps.
  *
  * SPDX-License-Identifier: Apache-2.0
@@ -39,7 +40,7 @@ DimrNodeId  dimr_network_find_output  (const DimrGraph   *graph,
  * that are no noise. */
 DimrNodeId  dimr_network_find_noise   (const DimrGraph   *graph,
                                        const DimrConfig  *config);
-/* The name of the graph's time input: "log_snr" or "t" (static). */
+/* The name of the graph's time input: "log_snr" or "t"; NULL for a classifier (static). */
 const char *dimr_network_get_time_input (const DimrConfig *config);
 /* What the last branch takes from the ones below it, "stages.S.upsample.1", before the norm; NONE where
  * there is none. */

@@ -150,20 +150,6 @@ get_branch (const DimrConfig *config,
   *info = (DimrBranchInfo){ "Transformer", vit->depth + 1, vit->dim, config->image_size / vit->patch_size, vit->num_heads };
 }
 
-/* Under "@name.weight" and "@name.bias". */
-static DimrNodeId
-build_norm (DimrBuilder *self,
-            const char  *name,
-            DimrNodeId   x)
-{
-  g_autofree char *weight = g_strconcat (name, ".weight", NULL), *bias = g_strconcat (name, ".bias", NULL);
-  const DimrShape vector = DIMR_SHAPE (self->config->vit.dim), row = DIMR_SHAPE (1, self->config->vit.dim);
-  DimrNodeId w = dimr_graph_add_reshape (self->graph, dimr_graph_add_param (self->graph, weight, vector), row);
-  DimrNodeId b = dimr_graph_add_reshape (self->graph, dimr_graph_add_param (self->graph, bias, vector), row);
-
-  return dimr_graph_add_op (self->graph, DIMR_OP_LAYER_NORM, ((DimrAttrs){ .eps = EPS }), w, b, x);
-}
-
 /* @skip: DIMR_NODE_NONE, or the output of the block's partner. */
 static DimrNodeId
 build_block (DimrBuilder *self,
@@ -177,9 +163,9 @@ build_block (DimrBuilder *self,
   if (skip != DIMR_NODE_NONE && self->config->vit.skip)
     x = dimr_build_linear (self, linear, (DimrNodeId[]){ x, skip }, 2, self->config->vit.dim, TRUE);
   x = dimr_graph_add_op (self->graph, DIMR_OP_ADD, NO_ATTRS, x,
-                         dimr_vit_build_attention (self, prefix, build_norm (self, norm1, x)));
+                         dimr_vit_build_attention (self, prefix, dimr_vit_build_norm (self, norm1, x, EPS)));
   x = dimr_graph_add_op (self->graph, DIMR_OP_ADD, NO_ATTRS, x,
-                         dimr_vit_build_mlp (self, prefix, build_norm (self, norm2, x), DIMR_OP_GELU));
+                         dimr_vit_build_mlp (self, prefix, dimr_vit_build_norm (self, norm2, x, EPS), DIMR_OP_GELU));
   dimr_graph_set_name (self->graph, x, "%s", prefix);
   return x;
 }
@@ -244,7 +230,7 @@ build (DimrGraph                *graph,
   if (!dimr_vit_check_size (config, &dimr_graph_peek_node (graph, inputs->x)->shape, error))
     return FALSE;
   x = build_blocks (&self, build_tokens (&self, inputs));
-  x = build_norm (&self, "norm", x);
+  x = dimr_vit_build_norm (&self, "norm", x, EPS);
   dimr_graph_set_name (graph, x, "norm");
   x = dimr_build_linear (&self, "decoder_pred", &x, 1, (guint) (p * p * c), TRUE);
   dimr_graph_set_name (graph, x, "decoder_pred");

@@ -79,6 +79,19 @@ dimr_vit_build_time (DimrBuilder *self,
 }
 
 DimrNodeId
+dimr_vit_build_norm (DimrBuilder *self,
+                     const char  *prefix,
+                     DimrNodeId   x,
+                     double       eps)
+{
+  const gint64 d = self->config->vit.dim;
+  DimrNodeId weight = dimr_graph_add_reshape (self->graph, add_param (self, prefix, "weight", DIMR_SHAPE (d)), DIMR_SHAPE (1, d));
+  DimrNodeId bias = dimr_graph_add_reshape (self->graph, add_param (self, prefix, "bias", DIMR_SHAPE (d)), DIMR_SHAPE (1, d));
+
+  return dimr_graph_add_op (self->graph, DIMR_OP_LAYER_NORM, ((DimrAttrs){ .eps = eps }), weight, bias, x);
+}
+
+DimrNodeId
 dimr_vit_build_attention (DimrBuilder *self,
                           const char  *prefix,
                           DimrNodeId   h)

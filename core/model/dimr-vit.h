@@ -1,4 +1,4 @@
-/* dimr-vit.h — what U-ViT and DiT have in common: one Transformer over the patches of a picture
+/* dimr-vit.h — what U-ViT, DiT and ViT have in common: one Transformer over the patches of a picture
  *
  * Snippets of graph as in dimr-blocks.h. Features are tokens [B, N, D].
  *
@@ -27,6 +27,11 @@ DimrNodeId  dimr_vit_build_time       (DimrBuilder       *self,
                                        guint              hidden,
                                        guint              n_out,
                                        guint              batch);
+/* Layer norm over the channels under "@prefix.weight" and "@prefix.bias". */
+DimrNodeId  dimr_vit_build_norm       (DimrBuilder       *self,
+                                       const char        *prefix,
+                                       DimrNodeId         x,
+                                       double             eps);
 /* The output of "@prefix.attn" for normed tokens @h. */
 DimrNodeId  dimr_vit_build_attention  (DimrBuilder       *self,
                                        const char        *prefix,

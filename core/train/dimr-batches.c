@@ -130,6 +130,47 @@ weight_at (DimrSchedule *schedule,
   return (float) CLAMP (sigma * sigma / MAX (alpha * alpha, 1e-12), 1, MAX (most, 1));
 }
 
+/* Pictures [C, side, side] by (dx, dy); what comes in from the sides is zero. */
+static void
+move (float *x0,
+      guint  channels,
+      int    side,
+      int    dx,
+      int    dy)
+{
+  const gsize length = (gsize) side * (gsize) side;
+  g_autofree float *moved = g_new0 (float, length);
+  const int first = MAX (dx, 0), n = side - ABS (dx);
+
+  for (guint c = 0; c < channels; c++, x0 += length)
+    {
+      memset (moved, 0, length * sizeof (float));
+      for (int y = MAX (dy, 0); y < MIN (side + dy, side); y++)
+        memcpy (moved + y * side + first, x0 + (y - dy) * side + first - dx, (gsize) n * sizeof (float));
+      memcpy (x0, moved, length * sizeof (float));
+    }
+}
+
+/* The place of @value, which is there. */
+static gint32
+find_place (const int *values,
+            guint      n,
+            int        value)
+{
+  guint low = 0, high = n;
+
+  while (high - low > 1)
+    {
+      const guint middle = (low + high) / 2;
+
+      if (values[middle] <= value)
+        low = middle;
+      else
+        high = middle;
+    }
+  return (gint32) low;
+}
+
 static gboolean
 fill (DimrBatches  *self,
       Slot         *slot,
@@ -150,6 +191,14 @@ fill (DimrBatches  *self,
       dimr_rng_words (o->seed, sample, DIMR_STREAM_TRAINING_DRAW, 0, draw);
       if (!read_sample (self, item, sample, o->flip && draw[0] & 1, slot->x0 + i * self->image_len, &slot->y[i], error))
         return FALSE;
+      if (o->crop > 0)
+        move (slot->x0 + i * self->image_len, o->channels, (int) o->side, (int) (draw[3] % (2 * o->crop + 1)) - (int) o->crop,
+              (int) ((draw[3] >> 16) % (2 * o->crop + 1)) - (int) o->crop);
+      if (o->classes != NULL)
+        slot->y[i] = find_place (o->classes, o->n_classes, slot->y[i]);
+      slot->weight[i] = 1;
+      if (o->only_pictures)
+        continue;
       if (o->null_class >= 0 && unit (draw[1]) <= o->drop_label)
         slot->y[i] = o->null_class;
       slot->t[i] = discrete ? (double) (1 + ((guint64) draw[2] * 1000 >> 32)) / 1000 : unit (draw[2]);
@@ -219,7 +268,7 @@ dimr_batches_new (DimrDataset              *dataset,
       Slot *slot = &self->slots[s];
 
       slot->x0 = g_new (float, n * self->image_len);
-      slot->noise = g_new (float, n * self->image_len);
+      slot->noise = options->only_pictures ? NULL : g_new (float, n * self->image_len);
       slot->t = g_new (double, n);
       slot->y = g_new (gint32, n);
       slot->weight = g_new (float, n);

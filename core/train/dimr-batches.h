@@ -25,6 +25,10 @@ typedef struct
   double   drop_label;    /* probability */
   gboolean flip;          /* half of the pictures mirrored */
   gboolean shuffle;       /* FALSE for validation: in the order of the set */
+  guint    crop;          /* pictures are moved by up to so many pixels, and what comes in is grey; 0: not moved */
+  gboolean only_pictures; /* neither noise nor times are drawn: for classifiers */
+  const int *classes;     /* sorted: y is the place of the picture's class in here; NULL: the class itself. Borrowed */
+  guint    n_classes;     /* of these */
   double   max_weight;    /* loss weight min (max (1/SNR, 1), max_weight); 1: none */
   guint    n_threads;
 } DimrBatchesOptions;

@@ -112,3 +112,14 @@ dimr_dataset_draw (guint64  seed,
           planes[(c * side + y) * side + x] = (guint8) lrint (255 * (share * drawing.front[c] + (1 - share) * drawing.back[c]));
       }
 }
+
+const char *
+dimr_dataset_get_drawn_name (guint class_index)
+{
+  static const char * const names[DIMR_N_DRAWN_CLASSES] = {
+    "disc", "square", "triangle", "ring", "rows", "columns", "checks", "dots",
+  };
+
+  g_return_val_if_fail (class_index < DIMR_N_DRAWN_CLASSES, NULL);
+  return names[class_index];
+}

@@ -36,5 +36,7 @@ void     dimr_dataset_draw         (guint64        seed,
                                     guint          side,
                                     guint8        *planes);
 #define DIMR_N_DRAWN_CLASSES 8
+/* "disc", "square", … (static) */
+const char *dimr_dataset_get_drawn_name (guint class_index);
 
 G_END_DECLS

@@ -35,6 +35,7 @@ struct _DimrDataset
   DimrTensor *latents;    /* [N, C, H, W], or NULL */
   DimrTensor *moments;    /* [N, 2·C, H, W], or NULL */
   gint32 *labels;         /* [n]; NULL for drawn pictures */
+  GHashTable *names;      /* class → name of its folder; NULL where there are none */
   guint64 seed;           /* of drawn pictures */
 
   guint8 *cache;          /* [n][3, side, side] or NULL */
@@ -83,6 +84,7 @@ dimr_dataset_unref (DimrDataset *self)
   g_clear_pointer (&self->archive, g_mapped_file_unref);
   g_clear_pointer (&self->latents, dimr_tensor_unref);
   g_clear_pointer (&self->moments, dimr_tensor_unref);
+  g_clear_pointer (&self->names, g_hash_table_unref);
   g_free (self->labels);
   g_free (self->cache);
   g_free (self->states);
@@ -177,6 +179,9 @@ take_items (DimrDataset  *self,
     }
   if (!number_groups (groups, n_classes, self->path, numbers, error))
     return FALSE;
+  self->names = g_hash_table_new_full (NULL, NULL, NULL, g_free);
+  for (guint i = 0; i < groups->len; i++)
+    g_hash_table_insert (self->names, GINT_TO_POINTER (numbers[i]), g_strdup (g_ptr_array_index (groups, i)));
   self->n = self->items->len;
   self->labels = g_new (gint32, self->n);
   for (guint64 i = 0; i < self->n; i++)
@@ -331,6 +336,19 @@ dimr_dataset_peek_classes (DimrDataset *self,
 {
   *n = self->n_classes;
   return self->classes;
+}
+
+char *
+dimr_dataset_dup_class_name (DimrDataset *self,
+                             int          class_index)
+{
+  const char *name = self->names != NULL ? g_hash_table_lookup (self->names, GINT_TO_POINTER (class_index)) : NULL;
+
+  if (name != NULL)
+    return g_strdup (name);
+  if (self->labels == NULL)
+    return g_strdup (dimr_dataset_get_drawn_name ((guint) class_index));
+  return g_strdup_printf ("%d", class_index);
 }
 
 static GBytes *

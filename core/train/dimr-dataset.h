@@ -37,6 +37,9 @@ gint32       dimr_dataset_get_class      (DimrDataset   *self,
 /* The classes there are, in order: [n] (transfer none). */
 const int   *dimr_dataset_peek_classes   (DimrDataset   *self,
                                           guint         *n);
+/* The name of the class's folder: WordNet ids for ImageNet (transfer full). */
+char        *dimr_dataset_dup_class_name (DimrDataset   *self,
+                                          int            class_index);
 /* Picture @i as [C, side, side] in [−1, 1], mirrored where asked for; of moments, latent number @draw. FALSE
  * with DIMR_ERROR_FORMAT or _FILE that names it. */
 gboolean     dimr_dataset_read           (DimrDataset   *self,

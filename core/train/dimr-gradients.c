@@ -120,7 +120,8 @@ read_samples (Samples           *self,
               const DimrConfig  *config,
               GError           **error)
 {
-  DimrTensor *x0 = find (file, step, "x0", TRUE, error), *noise = x0 != NULL ? find (file, step, "eps", TRUE, error) : NULL;
+  const gboolean classifies = dimr_config_is_classifier (config);
+  DimrTensor *x0 = find (file, step, "x0", TRUE, error), *noise = x0 != NULL && !classifies ? find (file, step, "eps", TRUE, error) : x0;
   const DimrShape *shape;
 
   if (noise == NULL)
@@ -140,13 +141,13 @@ read_samples (Samples           *self,
   self->height = (guint) shape->dims[2];
   self->width = (guint) shape->dims[3];
   self->x0 = dimr_tensor_dup_f32 (x0);
-  self->noise = dimr_tensor_dup_f32 (noise);
-  if (self->x0 == NULL || self->noise == NULL)
+  self->noise = classifies ? NULL : dimr_tensor_dup_f32 (noise);
+  if (self->x0 == NULL || (self->noise == NULL && !classifies))
     {
       g_set_error (error, DIMR_ERROR, DIMR_ERROR_MEMORY, "There is not enough memory for the input");
       return FALSE;
     }
-  return read_times (self, file, step, error) && (config->num_classes == 0 || read_classes (self, file, step, config, error));
+  return (classifies || read_times (self, file, step, error)) && (config->num_classes == 0 || read_classes (self, file, step, config, error));
 }
 
 /* What is computed, and what will be written of it. */
@@ -182,7 +183,7 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Gradients, gradients_clear)
 
 static void
 add_loss (Gradients   *self,
-          const float *squares,
+          const float *terms,
           guint        n,
           guint        step)
 {
@@ -191,7 +192,7 @@ add_loss (Gradients   *self,
 
   for (guint i = 0; i < n; i++)
     {
-      const double value = dimr_trainer_get_loss (self->trainer, squares, n, i);
+      const double value = dimr_trainer_get_loss (self->trainer, terms, n, i);
 
       loss[i] = (float) value;
       sum += value;
@@ -212,7 +213,7 @@ make_step (Gradients      *self,
 {
   const gsize length = dimr_parameters_get_length (self->parameters);
   const DimrTrainingBatch batch = { samples->n, samples->x0, samples->noise, samples->t, samples->y, NULL };
-  g_autofree float *squares = g_new (float, (gsize) DIMR_MAX_BRANCHES * samples->n);
+  g_autofree float *terms = g_new (float, (gsize) DIMR_LOSS_MAX_TERMS * samples->n);
 
   if (self->trainer == NULL)
     {
@@ -222,6 +223,7 @@ make_step (Gradients      *self,
         .width = samples->width,
         .precision = self->options->precision,
         .recompute = self->options->recompute ? DIMR_RECOMPUTE_BLOCKS : DIMR_RECOMPUTE_NONE,
+        .label_smoothing = self->options->label_smoothing,
       };
 
       self->trainer = dimr_trainer_new (self->config, self->schedule, self->parameters, self->device, &options, cancellable, error);
@@ -229,9 +231,9 @@ make_step (Gradients      *self,
         return FALSE;
     }
   memset (self->gradients, 0, length * sizeof (float));
-  if (!dimr_trainer_evaluate (self->trainer, &batch, self->gradients, squares, cancellable, error))
+  if (!dimr_trainer_evaluate (self->trainer, &batch, self->gradients, terms, cancellable, error))
     return FALSE;
-  add_loss (self, squares, samples->n, step);
+  add_loss (self, terms, samples->n, step);
   if (step == 0)
     dimr_parameters_list (self->parameters, self->gradients, "grad.", self->names, self->tensors);
   if (self->options->n_steps == 0)

@@ -19,10 +19,12 @@ typedef struct
   guint         micro_batch;/* 0: the whole batch at once */
   DimrPrecision precision;
   gboolean      recompute;  /* block by block */
+  double        label_smoothing; /* of classifiers */
 } DimrGradientsOptions;
 
 /* Reads from @input_path for each step K from 0 on: `sK.x0` and `sK.eps` [B, C, H, W], the time as
- * `sK.n` [B] in 1 … 1000 or `sK.t` [B] in (0, 1], and for conditional models `sK.y` [B]. Writes to
+ * `sK.n` [B] in 1 … 1000 or `sK.t` [B] in (0, 1], and for conditional models `sK.y` [B]; for classifiers only `sK.x0`
+ * and `sK.y`, the row of the head. Writes to
  * @output_path `sK.loss` [B] and its mean `sK.loss_mean` of every step made (one where n_steps is 0),
  * `grad.NAME` of step 0, and after the steps `param.NAME` and `ema.NAME`. */
 gboolean dimr_gradients_file (DimrModel                   *model,

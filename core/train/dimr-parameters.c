@@ -34,6 +34,16 @@ dimr_parameters_free (DimrParameters *self)
   g_free (self);
 }
 
+/* The released code's rule is in the names; a classifier follows timm's: neither vectors nor what is added to the tokens. */
+static gboolean
+decays (const DimrConfig *config,
+        const DimrNode   *node)
+{
+  if (!dimr_config_is_classifier (config))
+    return strstr (node->name, ".nodecay_") == NULL;
+  return node->shape.n_dims > 1 && strcmp (node->name, "pos_embed") != 0 && strcmp (node->name, "cls_token") != 0;
+}
+
 static gboolean
 list_parameters (DimrParameters    *self,
                  const DimrConfig  *config,
@@ -56,7 +66,7 @@ list_parameters (DimrParameters    *self,
         .shape = node->shape,
         .first = length,
         .n = dimr_shape_n_elements (&node->shape),
-        .decays = strstr (node->name, ".nodecay_") == NULL,
+        .decays = decays (config, node),
       };
       g_array_append_val (self->list, parameter);
       if (!dimr_checked_add (length, parameter.n, &length) || length > G_MAXSIZE / sizeof (float))

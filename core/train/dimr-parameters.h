@@ -18,7 +18,7 @@ typedef struct
   DimrShape shape;
   gsize     first;   /* its place in the arrays */
   gsize     n;
-  gboolean  decays;  /* FALSE for "….nodecay_…": weight decay leaves it alone */
+  gboolean  decays;  /* FALSE for "….nodecay_…", and for a classifier's vectors and positions: weight decay leaves it alone */
 } DimrParameter;
 
 typedef struct _DimrParameters DimrParameters;

@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <glib/gstdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Activations of a micro-batch that stay in the processor's caches make a step faster than large ones
@@ -52,7 +53,25 @@ parse_object (const char  *text,
 static gboolean
 is_imagenet (DimrRun *self)
 {
-  return self->config->num_classes > DIMR_N_IMAGENET_CLASSES;
+  return !self->classifies && self->config->num_classes > DIMR_N_IMAGENET_CLASSES;
+}
+
+/* What the rows of a classifier's head stand for. */
+static void
+add_label_names (DimrRun    *self,
+                 JsonObject *object)
+{
+  JsonArray *array = json_array_new ();
+  guint n;
+  const int *classes = dimr_dataset_peek_classes (self->data, &n);
+
+  for (guint i = 0; i < n; i++)
+    {
+      g_autofree char *name = dimr_dataset_dup_class_name (self->data, classes[i]);
+
+      json_array_add_string_element (array, name);
+    }
+  json_object_set_array_member (object, "label_names", array);
 }
 
 /* The configuration that snapshots carry: as it was given, with the classes that are learnt and without the training. */
@@ -74,9 +93,18 @@ make_config_text (DimrRun     *self,
         json_array_add_int_element (array, classes[i]);
       json_object_set_array_member (object, "trained_classes", array);
     }
+  if (self->classifies)
+    add_label_names (self, object);
   json_node_set_object (root, object);
   self->config_text = json_to_string (root, TRUE);
   return TRUE;
+}
+
+static int
+compare_ints (gconstpointer a,
+              gconstpointer b)
+{
+  return *(const int *) a - *(const int *) b;
 }
 
 static DimrDataset *
@@ -84,7 +112,8 @@ open_data (DimrRun     *self,
            const char  *path,
            GError     **error)
 {
-  const guint rows = self->config->num_classes, classes = rows > 0 && self->config->has_null_class ? rows - 1 : rows;
+  /* A classifier's rows are the classes there are, in order, whatever their numbers. */
+  const guint classes = self->classifies ? 0 : dimr_config_get_n_classes (self->config);
 
   if (strcmp (path, "drawn") == 0)
     return dimr_dataset_new_procedural (path == self->options->validation ? 512 : 4096, self->config->image_size,
@@ -102,6 +131,46 @@ make_schedule (const DimrConfig *config)
     case DIMR_SCHEDULE_DDPM: return dimr_schedule_new_ddpm (config->beta_0, config->beta_1, 1000);
     default: return dimr_schedule_new_discrete (config->beta_0, config->beta_1, 1000);
     }
+}
+
+/* The pictures of a classifier are of as many classes as it has rows, and it is judged by no others. */
+static gboolean
+check_classes (DimrRun  *self,
+               GError  **error)
+{
+  guint n, n_known;
+  const int *known = dimr_dataset_peek_classes (self->data, &n_known), *classes;
+
+  if (!self->classifies)
+    return TRUE;
+  if (n_known != self->config->num_classes)
+    {
+      g_set_error (error, DIMR_ERROR, DIMR_ERROR_REQUEST, "“%s” holds pictures of %u classes: set \"num_classes\" of the configuration to that, it is %u",
+                   self->options->data, n_known, self->config->num_classes);
+      return FALSE;
+    }
+  for (guint i = 0; self->config->label_names != NULL && i < n_known; i++)
+    {
+      g_autofree char *name = dimr_dataset_dup_class_name (self->data, known[i]);
+
+      if (strcmp (name, self->config->label_names[i]) != 0)
+        {
+          g_set_error (error, DIMR_ERROR, DIMR_ERROR_REQUEST, "Class %u of “%s” is “%s”, but “%s” in the configuration's \"label_names\"",
+                       i, self->options->data, name, self->config->label_names[i]);
+          return FALSE;
+        }
+    }
+  classes = self->validation != NULL ? dimr_dataset_peek_classes (self->validation, &n) : known;
+  for (guint i = 0; self->validation != NULL && i < n; i++)
+    if (bsearch (&classes[i], known, n_known, sizeof (int), compare_ints) == NULL)
+      {
+        g_autofree char *name = dimr_dataset_dup_class_name (self->validation, classes[i]);
+
+        g_set_error (error, DIMR_ERROR, DIMR_ERROR_REQUEST, "The class “%s” of “%s” is none of those in “%s”", name,
+                     self->options->validation, self->options->data);
+        return FALSE;
+      }
+  return TRUE;
 }
 
 static gboolean
@@ -122,6 +191,7 @@ open_config (DimrRun  *self,
   object = self->config != NULL ? parse_object (text, path, error) : NULL;
   if (object == NULL)
     return FALSE;
+  self->classifies = dimr_config_is_classifier (self->config);
   self->schedule = make_schedule (self->config);
   self->data = open_data (self, self->options->data, error);
   if (self->data == NULL)
@@ -132,7 +202,7 @@ open_config (DimrRun  *self,
       if (self->validation == NULL)
         return FALSE;
     }
-  return make_config_text (self, object);
+  return check_classes (self, error) && make_config_text (self, object);
 }
 
 static gboolean
@@ -143,7 +213,7 @@ open_parameters (DimrRun  *self,
 
   if (self->options->from != NULL)
     {
-      from = dimr_model_load (self->options->from, self->cancellable, error);
+      from = dimr_model_load_any (self->options->from, self->cancellable, error);
       if (from == NULL)
         return FALSE;
     }
@@ -249,6 +319,7 @@ open_trainers (DimrRun  *self,
     .width = self->config->image_size,
     .precision = self->precision,
     .recompute = self->options->recompute ? DIMR_RECOMPUTE_BLOCKS : DIMR_RECOMPUTE_NONE,
+    .label_smoothing = self->options->label_smoothing,
   };
   g_autoptr (GError) problem = NULL;
   gboolean less = FALSE;
@@ -282,7 +353,7 @@ open_trainers (DimrRun  *self,
 static DimrBatches *
 open_batches (DimrRun *self)
 {
-  const DimrBatchesOptions options = {
+  DimrBatchesOptions options = {
     .seed = self->options->seed,
     .batch = (guint) self->options->batch,
     .channels = self->config->channels,
@@ -291,11 +362,15 @@ open_batches (DimrRun *self)
     .has_classes = self->config->num_classes > 0,
     .drop_label = self->options->drop_label,
     .flip = self->options->flip,
+    .crop = (guint) self->options->crop,
+    .only_pictures = self->classifies,
     .shuffle = TRUE,
     .max_weight = self->options->max_weight,
     .n_threads = (guint) self->options->data_threads,
   };
 
+  if (self->classifies)
+    options.classes = dimr_dataset_peek_classes (self->data, &options.n_classes);
   return dimr_batches_new (self->data, self->schedule, &options, self->step);
 }
 
@@ -304,18 +379,18 @@ open_log (DimrRun  *self,
           GError  **error)
 {
   g_autoptr (GPtrArray) names = g_ptr_array_new_with_free_func (g_free);
-  const guint n = dimr_trainer_get_n_branches (self->trainer);
+  const guint n = dimr_trainer_get_n_terms (self->trainer);
 
   g_ptr_array_add (names, g_strdup ("loss"));
   for (guint r = 0; r < n; r++)
-    g_ptr_array_add (names, g_strdup_printf ("branch%u", r));
+    g_ptr_array_add (names, g_strdup (dimr_trainer_get_term_name (self->trainer, r)));
   g_ptr_array_add (names, g_strdup ("gradient_norm"));
   g_ptr_array_add (names, g_strdup ("lr"));
   g_ptr_array_add (names, g_strdup ("images_per_second"));
   g_ptr_array_add (names, g_strdup ("waiting_for_data"));
   g_ptr_array_add (names, g_strdup ("validation_loss"));
   for (guint r = 0; r < n; r++)
-    g_ptr_array_add (names, g_strdup_printf ("validation_branch%u", r));
+    g_ptr_array_add (names, g_strconcat ("validation_", dimr_trainer_get_term_name (self->trainer, r), NULL));
   g_ptr_array_add (names, NULL);
   self->log = dimr_training_log_new (self->options->output, (const char * const *) names->pdata, self->step, error);
   return self->log != NULL;
@@ -355,7 +430,7 @@ dimr_run_open (DimrRun   *self,
     return FALSE;
   self->batches = open_batches (self);
   self->gradients = g_new (float, MAX (dimr_parameters_get_length (self->parameters), 1));
-  self->squares = g_new (float, DIMR_TRAINING_MAX_BRANCHES * options->batch);
+  self->terms = g_new (float, DIMR_TRAINING_MAX_TERMS * options->batch);
   introduce (self);
   return TRUE;
 }
@@ -379,5 +454,5 @@ dimr_run_clear (DimrRun *self)
   g_free (self->fingerprint);
   g_free (self->last_snapshot);
   g_free (self->gradients);
-  g_free (self->squares);
+  g_free (self->terms);
 }

@@ -32,6 +32,8 @@ static const DimrOptionInfo infos[] = {
   NUMBER ("drop-label", drop_label, 0, 1, "0.1"),
   SWITCH ("flip", flip, "true"),
   NUMBER ("max-weight", max_weight, 1, 1e6, "1"),
+  COUNT ("crop", crop, 0, 64, "0"),
+  NUMBER ("label-smoothing", label_smoothing, 0, 0.9, "0.1"),
   COUNT ("seed", seed, 0, 9007199254740992., "0"),
   STRING ("device", device, "auto"),
   STRING ("precision", precision, "f32"),

@@ -35,6 +35,8 @@ typedef struct
   double   drop_label;
   gboolean flip;
   double   max_weight;    /* loss weight min (max (1/SNR, 1), max_weight); 1: none */
+  guint64  crop;          /* pixels that pictures are moved at most in each direction; 0: not at all */
+  double   label_smoothing; /* of classifiers: the part of a label's weight that all classes share */
   guint64  seed;
 
   /* How it is computed. */

@@ -20,6 +20,7 @@ typedef struct
 
   char *config_text;          /* of the snapshots */
   DimrConfig *config;
+  gboolean classifies;        /* the network is a classifier */
   DimrSchedule *schedule;
   DimrPrecision precision;
   DimrDevice *device;
@@ -37,19 +38,19 @@ typedef struct
   guint64 step;               /* done */
   char *last_snapshot;
   float *gradients;           /* [length] */
-  float *squares;             /* [branches, batch] */
+  float *terms;             /* [terms, batch] */
 
   /* Since the last line of the log. */
   guint64 n_seen;             /* steps */
   double sum_loss;
-  double sums[DIMR_TRAINING_MAX_BRANCHES];
+  double sums[DIMR_TRAINING_MAX_TERMS];
   double gradient_norm;
   gint64 began;               /* of the interval */
   gint64 run_began;
   guint64 run_first_step;
   double waited;              /* of the data at its beginning */
   double validation_loss;     /* NaN: not yet told */
-  double validation_squares[DIMR_TRAINING_MAX_BRANCHES];
+  double validation_terms[DIMR_TRAINING_MAX_TERMS];
 } DimrRun;
 
 /* Reads everything and compiles; with @resume from the newest whole snapshot. */

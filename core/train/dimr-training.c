@@ -88,7 +88,7 @@ make_step (DimrRun  *self,
   const DimrTrainingOptions *o = self->options;
   const gsize length = dimr_parameters_get_length (self->parameters);
   const DimrTrainingBatch *batch = dimr_batches_next (self->batches, error);
-  const guint n_branches = dimr_trainer_get_n_branches (self->trainer);
+  const guint n_terms = dimr_trainer_get_n_terms (self->trainer);
   DimrAdamW adam = { 0, o->beta1, o->beta2, 1e-8, o->weight_decay };
   double loss = 0, norm, scale = 1;
 
@@ -96,10 +96,10 @@ make_step (DimrRun  *self,
   if (batch == NULL)
     return FALSE;
   memset (self->gradients, 0, length * sizeof (float));
-  if (!dimr_trainer_evaluate (self->trainer, batch, self->gradients, self->squares, self->cancellable, error))
+  if (!dimr_trainer_evaluate (self->trainer, batch, self->gradients, self->terms, self->cancellable, error))
     return FALSE;
   for (guint i = 0; i < batch->n; i++)
-    loss += dimr_trainer_get_loss (self->trainer, self->squares, batch->n, i) / batch->n;
+    loss += dimr_trainer_get_loss (self->trainer, self->terms, batch->n, i) / batch->n;
   norm = dimr_norm (self->gradients, length);
   if (!check (self, loss, norm, error))
     return FALSE;
@@ -114,9 +114,9 @@ make_step (DimrRun  *self,
 
   self->n_seen++;
   self->sum_loss += loss;
-  for (guint r = 0; r < n_branches; r++)
+  for (guint r = 0; r < n_terms; r++)
     for (guint i = 0; i < batch->n; i++)
-      self->sums[r] += (double) self->squares[r * batch->n + i] / batch->n;
+      self->sums[r] += (double) self->terms[r * batch->n + i] / batch->n;
   self->gradient_norm = norm;
   return dimr_trainer_reload (self->trainer, error);
 }
@@ -126,19 +126,19 @@ write_log (DimrRun                  *self,
            const DimrTrainingEvent  *event,
            GError                  **error)
 {
-  double values[6 + 2 * DIMR_TRAINING_MAX_BRANCHES + 2];
+  double values[6 + 2 * DIMR_TRAINING_MAX_TERMS + 2];
   guint n = 0;
 
   values[n++] = event->loss;
-  for (guint r = 0; r < event->n_branches; r++)
-    values[n++] = event->squares[r];
+  for (guint r = 0; r < event->n_terms; r++)
+    values[n++] = event->terms[r];
   values[n++] = event->gradient_norm;
   values[n++] = event->lr;
   values[n++] = event->images_per_second;
   values[n++] = event->waiting;
   values[n++] = self->validation_loss;
-  for (guint r = 0; r < event->n_branches; r++)
-    values[n++] = isnan (self->validation_loss) ? NAN : self->validation_squares[r];
+  for (guint r = 0; r < event->n_terms; r++)
+    values[n++] = isnan (self->validation_loss) ? NAN : self->validation_terms[r];
   self->validation_loss = NAN;
   return dimr_training_log_add (self->log, self->step, values, error);
 }
@@ -164,15 +164,15 @@ tell_step (DimrRun  *self,
   DimrTrainingEvent event = {
     .kind = DIMR_TRAINING_STEP,
     .loss = self->sum_loss / n,
-    .n_branches = dimr_trainer_get_n_branches (self->trainer),
+    .n_terms = dimr_trainer_get_n_terms (self->trainer),
     .gradient_norm = self->gradient_norm,
     .images_per_second = n * (double) self->options->batch / seconds,
     .waiting = (dimr_batches_get_waited (self->batches) - self->waited) / seconds,
     .seconds_left = all / made * (double) (self->options->steps - self->step),
   };
 
-  for (guint r = 0; r < event.n_branches; r++)
-    event.squares[r] = self->sums[r] / n;
+  for (guint r = 0; r < event.n_terms; r++)
+    event.terms[r] = self->sums[r] / n;
   self->step--; /* the rate of the step that was made */
   event.lr = learning_rate (self);
   self->step++;

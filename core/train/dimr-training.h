@@ -15,14 +15,14 @@
 
 G_BEGIN_DECLS
 
-#define DIMR_TRAINING_MAX_BRANCHES 8
+#define DIMR_TRAINING_MAX_TERMS 8 /* as many as a loss has */
 
 typedef enum
 {
   DIMR_TRAINING_STARTED,   /* @text: what will be trained on what */
   DIMR_TRAINING_STEP,
   DIMR_TRAINING_SNAPSHOT,  /* @text: its folder */
-  DIMR_TRAINING_VALIDATED, /* loss and squares are those of the validation pictures */
+  DIMR_TRAINING_VALIDATED, /* loss and terms are those of the validation pictures */
   DIMR_TRAINING_WARNING,   /* @text: a sentence; the run goes on */
 } DimrTrainingEventKind;
 
@@ -33,8 +33,9 @@ typedef struct
   guint64     step;         /* done */
   guint64     n_steps;
   double      loss;         /* mean of the last log interval, unweighted */
-  guint       n_branches;
-  double      squares[DIMR_TRAINING_MAX_BRANCHES];
+  guint       n_terms;
+  double      terms[DIMR_TRAINING_MAX_TERMS];       /* mean squares of the branches; a classifier's entropy and hits */
+  const char *term_names[DIMR_TRAINING_MAX_TERMS];  /* "branch0", "top1" */
   double      gradient_norm;
   double      lr;
   double      images_per_second;

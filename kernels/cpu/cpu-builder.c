@@ -75,6 +75,8 @@ static const CpuOp * const ops[DIMR_N_OPS] = {
   [DIMR_OP_AXIAL_ROPE_PARAM_GRAD] = &cpu_op_axial_rope_grad,
   [DIMR_OP_MEAN_SQUARE] = &cpu_op_mean_square,
   [DIMR_OP_MEAN_SQUARE_GRAD] = &cpu_op_mean_square_grad,
+  [DIMR_OP_CROSS_ENTROPY] = &cpu_op_cross_entropy,
+  [DIMR_OP_CROSS_ENTROPY_GRAD] = &cpu_op_cross_entropy_grad,
 };
 
 const CpuOp *

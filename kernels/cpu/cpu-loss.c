@@ -1,5 +1,5 @@
-/* cpu-loss.c — where a backward pass begins and ends: MEAN_SQUARE and its gradient, GEGLU_GRAD,
- * and the tables' gradients, POSITION_GRAD and EMBEDDING_GRAD
+/* cpu-loss.c — where a backward pass begins and ends: MEAN_SQUARE and CROSS_ENTROPY with their
+ * gradients, GEGLU_GRAD, and the tables' gradients, POSITION_GRAD and EMBEDDING_GRAD
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -7,6 +7,7 @@
 
 #include "core/base/dimr-error.h"
 
+#include <math.h>
 #include <string.h>
 
 /* Elements of a task. */
@@ -69,6 +70,84 @@ mean_square_prepare (CpuBuilder     *builder,
     .n = dimr_shape_n_elements (in) / (gsize) in->dims[0],
   };
   cpu_builder_add_step (builder, is_grad ? run_mean_square_grad : run_mean_square, step, (gsize) in->dims[0]);
+}
+
+/* CROSS_ENTROPY and CROSS_ENTROPY_GRAD: a task is one sample. In double: classes are few beside what made them. */
+typedef struct
+{
+  const float *x;
+  const float *target;
+  const float *dy;  /* [B]; NULL for CROSS_ENTROPY */
+  float *y;
+  gsize n;          /* classes */
+} EntropyStep;
+
+/* log Σ e^x, without overflow */
+static double
+log_sum_exp (const float *x,
+             gsize        n)
+{
+  float top = x[0];
+  double sum = 0;
+
+  for (gsize i = 1; i < n; i++)
+    top = MAX (top, x[i]);
+  for (gsize i = 0; i < n; i++)
+    sum += exp ((double) x[i] - (double) top);
+  return (double) top + log (sum);
+}
+
+static void
+run_cross_entropy (gconstpointer  data,
+                   gsize          sample,
+                   guint          thread,
+                   GError       **error)
+{
+  const EntropyStep *self = data;
+  const float *x = self->x + sample * self->n, *target = self->target + sample * self->n;
+  const double norm = log_sum_exp (x, self->n);
+  double sum = 0;
+
+  for (gsize i = 0; i < self->n; i++)
+    sum += (double) target[i] * (norm - (double) x[i]);
+  self->y[sample] = (float) sum;
+}
+
+static void
+run_cross_entropy_grad (gconstpointer  data,
+                        gsize          sample,
+                        guint          thread,
+                        GError       **error)
+{
+  const EntropyStep *self = data;
+  const float *x = self->x + sample * self->n, *target = self->target + sample * self->n;
+  const double norm = log_sum_exp (x, self->n), dy = (double) self->dy[sample];
+  float *y = self->y + sample * self->n;
+  double mass = 0;
+
+  for (gsize i = 0; i < self->n; i++)
+    mass += (double) target[i];
+  for (gsize i = 0; i < self->n; i++)
+    y[i] = (float) (dy * (mass * exp ((double) x[i] - norm) - (double) target[i]));
+}
+
+static void
+cross_entropy_prepare (CpuBuilder     *builder,
+                       const DimrNode *node,
+                       DimrNodeId      id)
+{
+  const DimrShape *in = &cpu_input (builder->graph, node, 0)->shape;
+  const gboolean is_grad = node->op == DIMR_OP_CROSS_ENTROPY_GRAD;
+  EntropyStep *step = cpu_builder_alloc (builder, sizeof *step);
+
+  *step = (EntropyStep){
+    .x = cpu_builder_peek (builder, node->inputs[0]),
+    .target = cpu_builder_peek (builder, node->inputs[1]),
+    .dy = is_grad ? cpu_builder_peek (builder, node->inputs[2]) : NULL,
+    .y = cpu_builder_peek (builder, id),
+    .n = (gsize) in->dims[1],
+  };
+  cpu_builder_add_step (builder, is_grad ? run_cross_entropy_grad : run_cross_entropy, step, (gsize) in->dims[0]);
 }
 
 /* GEGLU_GRAD (a, b, dy) */
@@ -210,6 +289,8 @@ embedding_grad_prepare (CpuBuilder     *builder,
 
 const CpuOp cpu_op_mean_square = { NULL, NULL, mean_square_prepare };
 const CpuOp cpu_op_mean_square_grad = { NULL, NULL, mean_square_prepare };
+const CpuOp cpu_op_cross_entropy = { NULL, NULL, cross_entropy_prepare };
+const CpuOp cpu_op_cross_entropy_grad = { NULL, NULL, cross_entropy_prepare };
 const CpuOp cpu_op_geglu_grad = { NULL, NULL, geglu_grad_prepare };
 const CpuOp cpu_op_position_grad = { NULL, NULL, position_grad_prepare };
 const CpuOp cpu_op_embedding_grad = { embedding_grad_supports, NULL, embedding_grad_prepare };

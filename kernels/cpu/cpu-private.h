@@ -151,6 +151,7 @@ extern const CpuOp cpu_op_depthwise_input_grad, cpu_op_depthwise_weight_grad, cp
 extern const CpuOp cpu_op_pad_tokens, cpu_op_transpose, cpu_op_spread, cpu_op_patches, cpu_op_unpatch,
   cpu_op_windows, cpu_op_pixel_unshuffle;
 extern const CpuOp cpu_op_position_grad, cpu_op_embedding_grad, cpu_op_geglu_grad, cpu_op_mean_square, cpu_op_mean_square_grad;
+extern const CpuOp cpu_op_cross_entropy, cpu_op_cross_entropy_grad;
 
 /* Adds the steps of y = x Wᵀ + …; takes @product over (its weights and biases are filled in). */
 typedef struct

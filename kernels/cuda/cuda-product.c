@@ -141,6 +141,22 @@ describe (CudaProduct *self)
   return status;
 }
 
+/* Where this run's vectors lie. A choice of algorithms may look at that too, so they are set before the first one. */
+static cublasStatus_t
+point (CudaProduct           *self,
+       const CudaProductData *data)
+{
+  cublasStatus_t status = CUBLAS_STATUS_SUCCESS;
+
+  if (self->key.bias)
+    status = SET (self->description, CUBLASLT_MATMUL_DESC_BIAS_POINTER, data->bias);
+  if (status == CUBLAS_STATUS_SUCCESS && self->key.f8)
+    status = SET (self->description, CUBLASLT_MATMUL_DESC_A_SCALE_POINTER, data->weight_scales);
+  if (status == CUBLAS_STATUS_SUCCESS && self->key.f8)
+    status = SET (self->description, CUBLASLT_MATMUL_DESC_B_SCALE_POINTER, data->x_scales);
+  return status;
+}
+
 /* What the library may choose from. It assumes 256 bytes of alignment unless it is told. */
 static cublasStatus_t
 prefer (const CudaProduct           *self,
@@ -165,6 +181,19 @@ prefer (const CudaProduct           *self,
   return status;
 }
 
+/* Those of the @n proposals that can be used, in front; their number. */
+static int
+keep_usable (cublasLtMatmulHeuristicResult_t *proposals,
+             int                              n)
+{
+  int kept = 0;
+
+  for (int i = 0; i < n; i++)
+    if (proposals[i].state == CUBLAS_STATUS_SUCCESS)
+      proposals[kept++] = proposals[i];
+  return kept;
+}
+
 static gboolean
 propose (CudaProducts                     *self,
          CudaProduct                      *product,
@@ -181,8 +210,16 @@ propose (CudaProducts                     *self,
                                              product->y, preference, MAX_PROPOSALS, proposals, n);
   if (preference != NULL)
     (void) cublasLtMatmulPreferenceDestroy (preference);
+  if (status == CUBLAS_STATUS_SUCCESS)
+    *n = keep_usable (proposals, *n);
   if (status == CUBLAS_STATUS_SUCCESS && *n == 0)
     status = CUBLAS_STATUS_NOT_SUPPORTED;
+  if (status == CUBLAS_STATUS_NOT_SUPPORTED && product->key.f8)
+    {
+      g_set_error (error, DIMR_ERROR, DIMR_ERROR_UNSUPPORTED,
+                   "cuBLAS has no product in float8 of this model's sizes on %s; use --precision bf16", self->device->name);
+      return FALSE;
+    }
   return cuda_device_check_blas (self->device, status, error);
 }
 
@@ -285,7 +322,8 @@ cuda_products_get (CudaProducts           *self,
     return found;
   product = g_new0 (CudaProduct, 1);
   product->key = *key;
-  if (!cuda_device_check_blas (self->device, describe (product), error))
+  if (!cuda_device_check_blas (self->device, describe (product), error) ||
+      !cuda_device_check_blas (self->device, point (product, data), error))
     return NULL;
   if (self->first_only || !recall (self, product, name))
     {
@@ -312,14 +350,8 @@ cuda_product_run (CudaProduct            *self,
                   GError                **error)
 {
   const float one = 1, beta = self->key.add ? 1 : 0;
-  cublasStatus_t status = CUBLAS_STATUS_SUCCESS;
+  cublasStatus_t status = point (self, data);
 
-  if (self->key.bias)
-    status = SET (self->description, CUBLASLT_MATMUL_DESC_BIAS_POINTER, data->bias);
-  if (status == CUBLAS_STATUS_SUCCESS && self->key.f8)
-    status = SET (self->description, CUBLASLT_MATMUL_DESC_A_SCALE_POINTER, data->weight_scales);
-  if (status == CUBLAS_STATUS_SUCCESS && self->key.f8)
-    status = SET (self->description, CUBLASLT_MATMUL_DESC_B_SCALE_POINTER, data->x_scales);
   if (status == CUBLAS_STATUS_SUCCESS)
     status = cublasLtMatmul (device->lt, self->description, &one, data->weight, self->weight, data->x, self->x, &beta,
                              self->key.add ? data->c : data->y, self->y, data->y, self->y, &self->algorithm,

@@ -63,7 +63,7 @@ write_input (DimrProgram *program,
              const char  *name,
              gsize        n)
 {
-  DimrNodeId input = dimr_plan_get_input (plan, name);
+  const DimrNodeId input = name != NULL ? dimr_plan_get_input (plan, name) : DIMR_NODE_NONE; /* a classifier has no time */
   g_autofree char *full = g_strconcat (prefix, name, NULL);
   DimrTensor *tensor;
 

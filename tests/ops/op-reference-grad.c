@@ -437,6 +437,44 @@ mean_square_grad (const Op *op)
     op->y[i] = 2 / (double) n * op->in[2][i / n] * (op->in[0][i] - op->in[1][i]);
 }
 
+/* softmax (row) at @k, by its definition: the rows of tests are small numbers */
+static double
+softmax_at (const double *row,
+            gsize         n,
+            gsize         k)
+{
+  double sum = 0;
+
+  for (gsize i = 0; i < n; i++)
+    sum += exp (row[i] - row[k]);
+  return 1 / sum;
+}
+
+static void
+cross_entropy (const Op *op)
+{
+  const gsize n = (gsize) dims (op, 0)[1];
+
+  zero (op);
+  for (gsize i = 0; i < n * (gsize) dims (op, 0)[0]; i++)
+    op->y[i / n] -= op->in[1][i] * log (softmax_at (op->in[0] + i / n * n, n, i % n));
+}
+
+static void
+cross_entropy_grad (const Op *op)
+{
+  const gsize n = (gsize) dims (op, 0)[1];
+
+  for (gsize i = 0; i < n_elements (op); i++)
+    {
+      double mass = 0;
+
+      for (gsize k = 0; k < n; k++)
+        mass += op->in[1][i / n * n + k];
+      op->y[i] = op->in[2][i / n] * (mass * softmax_at (op->in[0] + i / n * n, n, i % n) - op->in[1][i]);
+    }
+}
+
 static void
 unary_grad (const Op *op)
 {
@@ -598,4 +636,6 @@ void (* const op_reference_gradients[DIMR_N_OPS - DIMR_OP_FIRST_GRADIENT]) (cons
   ROW (DIMR_OP_AXIAL_ROPE_PARAM_GRAD) = axial_rope_grad,
   ROW (DIMR_OP_MEAN_SQUARE) = mean_square,
   ROW (DIMR_OP_MEAN_SQUARE_GRAD) = mean_square_grad,
+  ROW (DIMR_OP_CROSS_ENTROPY) = cross_entropy,
+  ROW (DIMR_OP_CROSS_ENTROPY_GRAD) = cross_entropy_grad,
 };

@@ -285,6 +285,19 @@ test_mean_square (void)
   op_case_check_gradients_of (c, ADD_OP (c, DIMR_OP_MEAN_SQUARE, NO_ATTRS, a, b), OP_F32, a, b);
 }
 
+/* The targets need not be a distribution: no formula here takes that for granted. */
+static void
+test_cross_entropy (void)
+{
+  for (guint k = 2; k <= 38; k += 12)
+    {
+      g_autoptr (OpCase) c = op_case_new ();
+      DimrNodeId x = op_case_input (c, DIMR_SHAPE (5, k), 0, 3), target = op_case_input (c, DIMR_SHAPE (5, k), .5, .3);
+
+      op_case_check_gradients_of (c, ADD_OP (c, DIMR_OP_CROSS_ENTROPY, NO_ATTRS, x, target), OP_F32, x);
+    }
+}
+
 /* A value that many read collects all their gradients, in one order. */
 static void
 test_fan_out (void)
@@ -336,6 +349,7 @@ main (int   argc,
   g_test_add_func ("/gradients/layouts/go-back", test_layouts);
   g_test_add_func ("/gradients/average-pool/spreads", test_average_pool);
   g_test_add_func ("/gradients/mean-square/both-sides", test_mean_square);
+  g_test_add_func ("/gradients/cross-entropy/any-number-of-classes", test_cross_entropy);
   g_test_add_func ("/gradients/fan-out/is-summed", test_fan_out);
   g_test_add_func ("/gradients/unknown-op/is-an-error", test_unknown);
   return g_test_run ();

@@ -449,6 +449,70 @@ test_batches (void)
     }
 }
 
+/* Whether @moved is @plain by (dx, dy), with zeros where it was not. */
+static gboolean
+is_moved (const float *moved,
+          const float *plain,
+          int          dx,
+          int          dy)
+{
+  for (int i = 0; i < 3 * 8 * 8; i++)
+    {
+      const int x = i % 8 - dx, y = i / 8 % 8 - dy, plane = i / 64;
+      const float expected = x < 0 || y < 0 || x >= 8 || y >= 8 ? 0 : plain[(plane * 8 + y) * 8 + x];
+
+      if (moved[i] != expected)
+        return FALSE;
+    }
+  return TRUE;
+}
+
+/* A classifier's batches: moved pictures with the rows of their classes, and nothing else. */
+static void
+test_moved_pictures (void)
+{
+  g_autofree char *folder = train_make_folder ();
+  g_autoptr (DimrSchedule) schedule = dimr_schedule_new_linear (.1, 20);
+  g_autoptr (DimrDataset) data = NULL;
+  g_autoptr (DimrBatches) plain = NULL, moved = NULL;
+  DimrBatchesOptions options = batch_options;
+  guint seen[5][5] = { 0 }, n_seen = 0;
+
+  save_png (folder, "3", "a.png");
+  save_png (folder, "207", "b.png");
+  save_png (folder, "40", "c.png");
+  data = dimr_dataset_open (folder, 0, 3, 8, NULL, NULL);
+  options.only_pictures = TRUE;
+  options.classes = dimr_dataset_peek_classes (data, &options.n_classes);
+  g_assert_cmpuint (options.n_classes, ==, 3);
+  plain = dimr_batches_new (data, schedule, &options, 0);
+  options.crop = 2;
+  moved = dimr_batches_new (data, schedule, &options, 0);
+  for (guint k = 0; k < 20; k++)
+    {
+      const DimrTrainingBatch *a = dimr_batches_next (plain, NULL), *b = dimr_batches_next (moved, NULL);
+
+      g_assert_null (b->noise);
+      for (guint i = 0; i < b->n; i++)
+        {
+          guint n = 0;
+
+          g_assert_cmpint (b->y[i], ==, a->y[i]);
+          g_assert_cmpint (b->y[i], <, 3);
+          g_assert_cmpfloat (b->weight[i], ==, 1);
+          for (int s = 0; s < 25; s++)
+            if (is_moved (b->x0 + i * 192, a->x0 + i * 192, s % 5 - 2, s / 5 - 2))
+              {
+                n_seen += seen[s / 5][s % 5]++ == 0;
+                n++;
+              }
+          g_assert_cmpuint (n, >, 0);
+        }
+    }
+  g_assert_cmpuint (n_seen, ==, 25);
+  train_remove_tree (folder);
+}
+
 /* One bad picture is told of once and replaced; a set of bad ones ends the run. */
 static void
 test_bad_pictures (void)
@@ -497,6 +561,7 @@ main (int   argc,
   g_test_add_func ("/train/dataset/survives-damaged-archives", test_damaged_archive);
   g_test_add_func ("/train/batches/every-epoch-is-a-permutation", test_permutation);
   g_test_add_func ("/train/batches/depend-on-their-number-alone", test_batches);
+  g_test_add_func ("/train/batches/move-pictures", test_moved_pictures);
   g_test_add_func ("/train/batches/replace-bad-pictures", test_bad_pictures);
   return g_test_run ();
 }

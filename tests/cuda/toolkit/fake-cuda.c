@@ -14,6 +14,7 @@ GRecMutex fake_mutex;
 static GHashTable *objects;      /* address → kind */
 static unsigned long n_calls, fail_call, n_launches;
 static cudaError_t fail_error, lost_error, last_error;
+static gboolean lost_told;       /* by a call of this runtime, not of another one inside a library */
 static const char *failed_call;
 
 static int
@@ -59,6 +60,7 @@ fake_cuda_reset (void)
   n_calls = fail_call = n_launches = 0;
   fail_error = lost_error = last_error = cudaSuccess;
   failed_call = NULL;
+  lost_told = FALSE;
   fake_streams_reset ();
   fake_memory_reset ();
 }
@@ -125,7 +127,10 @@ fake_cuda_error (cudaError_t error)
   if (error != cudaSuccess)
     last_error = error;
   if (is_fatal (error))
-    lost_error = error;
+    {
+      lost_error = error;
+      lost_told = TRUE;
+    }
   return error;
 }
 
@@ -148,14 +153,28 @@ fake_cuda_enter (const char *name)
 }
 
 cudaError_t
+fake_cuda_enter_apart (const char *name)
+{
+  FAKE_LOCK ();
+  const cudaError_t before = last_error;
+  const gboolean told = lost_told;
+  const cudaError_t error = fake_cuda_enter (name);
+
+  last_error = before;
+  lost_told = told;
+  return error;
+}
+
+cudaError_t
 cudaGetLastError (void)
 {
   FAKE_LOCK ();
-  cudaError_t error = fake_cuda_enter ("cudaGetLastError");
+  const gboolean unseen = lost_error != cudaSuccess && !lost_told;
+  cudaError_t error = unseen ? fake_cuda_enter_apart ("cudaGetLastError") : fake_cuda_enter ("cudaGetLastError");
 
-  if (error == cudaSuccess)
+  if (error == cudaSuccess || unseen)
     error = last_error;
-  last_error = lost_error;
+  last_error = unseen ? cudaSuccess : lost_error;
   return error;
 }
 
@@ -310,11 +329,17 @@ cudaGetDeviceCount (int *count)
 
 static GPrivate chosen_device;
 
+int
+fake_current_device (void)
+{
+  return GPOINTER_TO_INT (g_private_get (&chosen_device));
+}
+
 cudaError_t
 cudaGetDevice (int *device)
 {
   FAKE_ENTER ("cudaGetDevice");
-  *device = GPOINTER_TO_INT (g_private_get (&chosen_device));
+  *device = fake_current_device ();
   return cudaSuccess;
 }
 

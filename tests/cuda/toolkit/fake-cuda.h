@@ -1,6 +1,6 @@
 /* fake-cuda.h — steers the CUDA runtime that is none
  *
- * fake-cuda*.c and fake-cublaslt.c implement the calls of include/ on the processor: memory is host
+ * fake-cuda*.c and fake-cublaslt*.c implement the calls of include/ on the processor: memory is host
  * memory with guards around it, filled with NaN; a stream runs its work at once, or only when
  * somebody waits for it; captured work is kept and replayed. What the real runtime refuses is refused here
  * with the same code. Everything is behind one lock, so calls may come from any thread.
@@ -60,7 +60,7 @@ unsigned long fake_cuda_count_launches (void);   /* kernels and products that ra
 /* Aborts with a message where bytes around an allocation were written. */
 void        fake_cuda_check_guards     (void);
 
-/* ---- for the kernels' side, emulator.h and fake-cublaslt.c ---- */
+/* ---- for the kernels' side, emulator.h and fake-cublaslt*.c ---- */
 
 /* Queues @run (@data) as a kernel of @stream, or adds it to the graph that is captured. @data is
  * freed with @free_data, when it has run or with its graph. */
@@ -70,6 +70,8 @@ cudaError_t fake_cuda_enqueue          (cudaStream_t   stream,
                                         void         (*free_data) (void *data));
 /* Enters a call: what it must return, or cudaSuccess. */
 cudaError_t fake_cuda_enter            (const char    *name);
+/* The same for a call of a library that has a runtime of its own inside: cudaGetLastError() does not see it. */
+cudaError_t fake_cuda_enter_apart      (const char    *name);
 /* Makes @error the last error and returns it. */
 cudaError_t fake_cuda_error            (cudaError_t    error);
 /* Are the @size bytes at @memory inside one allocation that a kernel can reach? */
