@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "config.h"
 
-#include "app/cli-common.h"
+#include "app/cli-train-processes.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -54,6 +54,7 @@ static const struct
 typedef struct
 {
   DimrTrainingOptions *options;
+  StudioProcesses *processes;
   gboolean resume;
   gboolean terminal;
   gboolean line_open;
@@ -151,9 +152,13 @@ train (gpointer       data,
        GError       **error)
 {
   Train *self = data;
-  const gboolean ok = dimr_training_run (self->options, self->resume, on_event, self, cancellable, error);
+  DimrTrainingGroup group;
+  const gboolean ok = studio_processes_join (self->processes, &group, cancellable, error) &&
+                      dimr_training_run (self->options, self->resume, &group, on_event, self, cancellable, error);
 
   end_line (self);
+  if (!ok && studio_processes_get_rank (self->processes) > 0 && !g_error_matches (*error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
+    g_prefix_error (error, _("Process %u: "), studio_processes_get_rank (self->processes));
   return ok;
 }
 
@@ -191,11 +196,12 @@ collect_options (const char  *output,
 /* One entry for each option of the table; the strings live in @given. */
 static GOptionEntry *
 make_entries (gboolean *resume,
-              gboolean *demo)
+              gboolean *demo,
+              int      *processes)
 {
   guint n;
   const DimrOptionInfo *infos = dimr_training_options_list (&n);
-  GOptionEntry *entries = g_new0 (GOptionEntry, n + 3);
+  GOptionEntry *entries = g_new0 (GOptionEntry, n + 4);
 
   for (guint i = 0; i < n; i++)
     {
@@ -210,6 +216,8 @@ make_entries (gboolean *resume,
   entries[n] = (GOptionEntry){ "resume", 0, 0, G_OPTION_ARG_NONE, resume, N_("Go on with the run in --output"), NULL };
   entries[n + 1] = (GOptionEntry){ "demo", 0, 0, G_OPTION_ARG_NONE, demo,
                                    N_("Learn to draw shapes and textures that are made on the fly, in some minutes"), NULL };
+  entries[n + 2] = (GOptionEntry){ "processes", 0, 0, G_OPTION_ARG_INT, processes,
+                                   N_("Processes of this host that share the work, one a GPU (1, or as Slurm, MPI or torchrun say)"), "N" };
   return entries;
 }
 
@@ -218,7 +226,9 @@ studio_cli_train (int    argc,
                   char **argv)
 {
   gboolean resume = FALSE, demo = FALSE;
-  g_autofree GOptionEntry *entries = make_entries (&resume, &demo);
+  int processes = 0, n_words = argc;
+  g_autofree GOptionEntry *entries = make_entries (&resume, &demo, &processes);
+  g_autofree char **words = g_memdup2 (argv, (gsize) argc * sizeof *argv); /* parsing takes some out */
   g_autoptr (GError) error = NULL;
   const char *output = NULL;
   Train self = { .terminal = isatty (STDERR_FILENO) && g_strcmp0 (g_getenv ("TERM"), "dumb") != 0 };
@@ -228,6 +238,7 @@ studio_cli_train (int    argc,
   if (!studio_cli_parse ("", _("Trains a model. A run that was stopped, or killed, goes on with --resume; every snapshot is a model."),
                          "  dimr train --config config.json --data pictures --output run --batch 64 --lr 3e-4\n"
                          "  dimr train --output run --resume\n"
+                         "  dimr train --config config.json --data pictures --output run --processes 8\n"
                          "  dimr train --demo\n",
                          entries, &argc, &argv))
     return STUDIO_EXIT_USAGE;
@@ -243,12 +254,17 @@ studio_cli_train (int    argc,
       output = g_ptr_array_index (given, i + 1);
   if (output == NULL)
     code = studio_cli_refuse (FALSE, _("train needs --output FOLDER; see “dimr train --help”"));
+  else if (processes < 0 || processes > DIMR_COLLECTIVE_MAX)
+    code = studio_cli_refuse (FALSE, _("--processes is a number from 1 to %d"), DIMR_COLLECTIVE_MAX);
   else
     {
       self.options = collect_options (output, resume, demo, &error);
       self.resume = resume;
-      if (self.options == NULL || !studio_cli_run (train, &self, &error))
+      self.processes = self.options != NULL ? studio_processes_new ((guint) processes, n_words, words, &error) : NULL;
+      if (self.processes == NULL || !studio_cli_run (train, &self, &error))
         code = studio_cli_report (error, FALSE);
+      if (self.processes != NULL && !studio_processes_free (self.processes) && code == STUDIO_EXIT_OK)
+        code = STUDIO_EXIT_FAILED;
     }
   g_clear_pointer (&self.options, dimr_training_options_free);
   g_clear_pointer (&given, g_ptr_array_unref);

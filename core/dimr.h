@@ -29,6 +29,7 @@
 #include "core/model/dimr-cost.h"
 #include "core/model/dimr-model.h"
 #include "core/model/dimr-synthetic.h"
+#include "core/train/dimr-collective-tcp.h"
 #include "core/train/dimr-gradients.h"
 #include "core/train/dimr-training.h"
 #include "core/weights/dimr-safetensors-writer.h"

@@ -25,6 +25,7 @@ G_BEGIN_DECLS
  * @DIMR_ERROR_MEMORY: not enough memory
  * @DIMR_ERROR_DEVICE: a device failed; it may be tried again
  * @DIMR_ERROR_DEVICE_LOST: a device is gone until the program is started again; others still work
+ * @DIMR_ERROR_PEER: a process that takes part in the same work is gone, or is not what it should be
  */
 typedef enum
 {
@@ -37,6 +38,7 @@ typedef enum
   DIMR_ERROR_MEMORY,
   DIMR_ERROR_DEVICE,
   DIMR_ERROR_DEVICE_LOST,
+  DIMR_ERROR_PEER,
 } DimrError;
 
 GQuark dimr_error_quark (void);

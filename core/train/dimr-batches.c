@@ -182,9 +182,9 @@ fill (DimrBatches  *self,
   const DimrScheduleKind kind = dimr_schedule_get_kind (self->schedule);
   const gboolean discrete = kind == DIMR_SCHEDULE_DISCRETE || kind == DIMR_SCHEDULE_DDPM;
 
-  for (guint i = 0; i < o->batch; i++)
+  for (guint i = 0; i < o->count; i++)
     {
-      const guint64 sample = step * o->batch + i, epoch = sample / n, place = sample % n;
+      const guint64 sample = step * o->batch + o->first + i, epoch = sample / n, place = sample % n;
       const guint64 item = o->shuffle ? dimr_batches_permute (o->seed, epoch, place, n) : place;
       guint32 draw[4];
 
@@ -250,12 +250,16 @@ dimr_batches_new (DimrDataset              *dataset,
                   const DimrBatchesOptions *options,
                   guint64                   first_step)
 {
-  DimrBatches *self = g_new0 (DimrBatches, 1);
-  const guint n = options->batch;
+  const guint n = options->count > 0 ? options->count : options->batch;
+  DimrBatches *self;
 
+  g_return_val_if_fail (options->first <= options->batch && n <= options->batch - options->first, NULL);
+
+  self = g_new0 (DimrBatches, 1);
   self->dataset = dimr_dataset_ref (dataset);
   self->schedule = dimr_schedule_ref (schedule);
   self->options = *options;
+  self->options.count = n;
   self->options.n_threads = MAX (options->n_threads, 1);
   self->image_len = (gsize) options->channels * options->side * options->side;
   self->next = self->claimed = first_step;
@@ -272,7 +276,7 @@ dimr_batches_new (DimrDataset              *dataset,
       slot->t = g_new (double, n);
       slot->y = g_new (gint32, n);
       slot->weight = g_new (float, n);
-      slot->batch = (DimrTrainingBatch){ n, slot->x0, slot->noise, slot->t, options->has_classes ? slot->y : NULL, slot->weight };
+      slot->batch = (DimrTrainingBatch){ n, slot->x0, slot->noise, slot->t, options->has_classes ? slot->y : NULL, slot->weight, options->batch };
     }
   self->threads = g_new0 (GThread *, self->options.n_threads);
   for (guint i = 0; i < self->options.n_threads; i++)

@@ -17,7 +17,9 @@ G_BEGIN_DECLS
 typedef struct
 {
   guint64  seed;
-  guint    batch;         /* samples */
+  guint    batch;         /* samples of a step */
+  guint    first;         /* of them only [first, first + count) are made: this process' part */
+  guint    count;         /* 0: all */
   guint    channels;
   guint    side;
   gint32   null_class;    /* −1: labels are never dropped */

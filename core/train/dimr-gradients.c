@@ -3,11 +3,8 @@
 
 #include "core/base/dimr-error.h"
 #include "core/graph/dimr-device.h"
-#include "core/train/dimr-optimizer.h"
-#include "core/train/dimr-trainer.h"
+#include "core/train/dimr-learner.h"
 #include "core/weights/dimr-safetensors-writer.h"
-
-#include <string.h>
 
 /* The samples of one step, and what belongs to them. */
 typedef struct
@@ -160,7 +157,7 @@ typedef struct
   DimrParameters *parameters;
   DimrOptimizer *optimizer;
   DimrTrainer *trainer;
-  float *gradients;
+  DimrLearner *learner;
   float *ema;
   GPtrArray *names;
   GPtrArray *tensors;
@@ -169,11 +166,11 @@ typedef struct
 static void
 gradients_clear (Gradients *self)
 {
+  g_clear_pointer (&self->learner, dimr_learner_free);
   g_clear_pointer (&self->trainer, dimr_trainer_free);
   g_clear_pointer (&self->optimizer, dimr_optimizer_free);
   g_clear_pointer (&self->parameters, dimr_parameters_free);
   g_clear_object (&self->device);
-  g_free (self->gradients);
   g_free (self->ema);
   g_ptr_array_unref (self->names);
   g_ptr_array_unref (self->tensors);
@@ -212,8 +209,11 @@ make_step (Gradients      *self,
            GError        **error)
 {
   const gsize length = dimr_parameters_get_length (self->parameters);
-  const DimrTrainingBatch batch = { samples->n, samples->x0, samples->noise, samples->t, samples->y, NULL };
+  const DimrTrainingBatch batch = { samples->n, samples->x0, samples->noise, samples->t, samples->y, NULL, 0 };
   g_autofree float *terms = g_new (float, (gsize) DIMR_LOSS_MAX_TERMS * samples->n);
+  const DimrAdamW adam = DIMR_ADAMW_PAPER (self->options->lr);
+  double norm;
+  guint micro;
 
   if (self->trainer == NULL)
     {
@@ -229,19 +229,22 @@ make_step (Gradients      *self,
       self->trainer = dimr_trainer_new (self->config, self->schedule, self->parameters, self->device, &options, cancellable, error);
       if (self->trainer == NULL)
         return FALSE;
+      self->learner = dimr_learner_new (self->parameters, NULL, self->optimizer, self->trainer);
     }
-  memset (self->gradients, 0, length * sizeof (float));
-  if (!dimr_trainer_evaluate (self->trainer, &batch, self->gradients, terms, cancellable, error))
+  micro = dimr_trainer_get_micro_batch (self->trainer);
+  dimr_learner_begin (self->learner, (samples->n + micro - 1) / micro, 0);
+  if (!dimr_trainer_evaluate (self->trainer, &batch, self->learner, terms, cancellable, error) ||
+      !dimr_learner_sum (self->learner, NULL, &norm, cancellable, error))
     return FALSE;
   add_loss (self, terms, samples->n, step);
   if (step == 0)
-    dimr_parameters_list (self->parameters, self->gradients, "grad.", self->names, self->tensors);
+    dimr_parameters_list (self->parameters, dimr_learner_peek_gradients (self->learner), "grad.", self->names, self->tensors);
   if (self->options->n_steps == 0)
     return TRUE;
-  dimr_optimizer_update (self->optimizer, &DIMR_ADAMW_PAPER (self->options->lr), self->gradients, 1,
-                         dimr_trainer_peek_has_gradient (self->trainer));
+  if (!dimr_learner_update (self->learner, &adam, 1, 1, error))
+    return FALSE;
   dimr_average_update (self->ema, dimr_parameters_get_values (self->parameters), length, self->options->ema);
-  return dimr_trainer_reload (self->trainer, error);
+  return TRUE;
 }
 
 gboolean
@@ -274,7 +277,6 @@ dimr_gradients_file (DimrModel                   *model,
     return FALSE;
   length = dimr_parameters_get_length (self.parameters);
   self.optimizer = dimr_optimizer_new (self.parameters);
-  self.gradients = g_new0 (float, length);
   self.ema = g_memdup2 (dimr_parameters_get_values (self.parameters), length * sizeof (float));
 
   for (guint step = 0; step < MAX (options->n_steps, 1); step++)

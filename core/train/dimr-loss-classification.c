@@ -104,7 +104,7 @@ write_targets (Classification          *self,
   if (self->slope == DIMR_NODE_NONE)
     return;
   for (guint i = 0; i < micro; i++)
-    self->values[i] = i < count ? (batch->weight != NULL ? batch->weight[first + i] : 1) / (float) batch->n : 0;
+    self->values[i] = i < count ? (batch->weight != NULL ? batch->weight[first + i] : 1) / (float) (batch->n_all > 0 ? batch->n_all : batch->n) : 0;
   dimr_program_write (program, self->slope, self->values, micro * sizeof (float));
 }
 

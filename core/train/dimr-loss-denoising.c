@@ -182,7 +182,7 @@ write_targets (Denoising               *self,
 
           dimr_training_target (batch->noise + sample * self->image_len, channels, options->height, options->width, branch->k,
                                 self->target + i * length);
-          self->slopes[i] = i < count ? (float) (self->parent.terms[r].coefficient * weight / batch->n) : 0;
+          self->slopes[i] = i < count ? (float) (self->parent.terms[r].coefficient * weight / (batch->n_all > 0 ? batch->n_all : batch->n)) : 0;
         }
       dimr_program_write (program, branch->target, self->target, micro * length * sizeof (float));
       if (branch->slope != DIMR_NODE_NONE)

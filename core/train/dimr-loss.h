@@ -44,6 +44,7 @@ typedef struct
   const double *t;      /* [n] in (0, 1] */
   const gint32 *y;      /* [n]; the null class where the label was dropped. NULL for unconditional models */
   const float  *weight; /* [n] of each sample's loss, or NULL: 1 */
+  guint         n_all;  /* samples of the step, of which these may be a part: its loss is the mean over them; 0: n */
 } DimrTrainingBatch;
 
 typedef struct _DimrLoss DimrLoss;

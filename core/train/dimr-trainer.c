@@ -3,6 +3,7 @@
 
 #include "core/graph/dimr-gradient.h"
 #include "core/model/dimr-network.h"
+#include "core/train/dimr-learner.h"
 
 #include <string.h>
 
@@ -15,7 +16,6 @@ struct _DimrTrainer
   DimrProgram *program;
   DimrNodeId *gradients;   /* [n parameters] outputs, or NONE */
   gboolean *has_gradient;  /* [n parameters] */
-  float *buffer;           /* of the largest gradient */
 };
 
 void
@@ -27,7 +27,6 @@ dimr_trainer_free (DimrTrainer *self)
   g_clear_pointer (&self->loss, dimr_loss_free);
   g_free (self->gradients);
   g_free (self->has_gradient);
-  g_free (self->buffer);
   g_free (self);
 }
 
@@ -75,7 +74,6 @@ compile (DimrTrainer   *self,
 {
   const guint n = dimr_parameters_get_n (self->parameters);
   g_autoptr (GArray) outputs = g_array_new (FALSE, FALSE, sizeof (DimrNodeId));
-  gsize largest = 0;
   guint o = 0;
 
   g_array_append_vals (outputs, self->loss->outputs, self->loss->n_outputs);
@@ -99,10 +97,8 @@ compile (DimrTrainer   *self,
       {
         self->gradients[i] = dimr_plan_get_output (self->plan, o++);
         self->has_gradient[i] = TRUE;
-        largest = MAX (largest, dimr_parameters_peek (self->parameters, i)->n);
       }
   self->loss->info->bind (self->loss, self->plan);
-  self->buffer = g_new (float, MAX (largest, 1));
   return TRUE;
 }
 
@@ -162,6 +158,12 @@ dimr_trainer_get_term_name (DimrTrainer *self,
   return self->loss->terms[term].name;
 }
 
+guint
+dimr_trainer_get_micro_batch (DimrTrainer *self)
+{
+  return self->options.micro_batch;
+}
+
 gsize
 dimr_trainer_get_arena_size (DimrTrainer *self)
 {
@@ -194,27 +196,10 @@ dimr_trainer_get_loss (DimrTrainer *self,
   return loss;
 }
 
-static void
-add_outputs (DimrTrainer *self,
-             float       *gradients)
-{
-  for (guint i = 0; i < dimr_parameters_get_n (self->parameters); i++)
-    {
-      const DimrParameter *parameter = dimr_parameters_peek (self->parameters, i);
-      float *sum = gradients + parameter->first;
-
-      if (!self->has_gradient[i])
-        continue;
-      dimr_program_read (self->program, self->gradients[i], self->buffer, parameter->n);
-      for (gsize k = 0; k < parameter->n; k++)
-        sum[k] += self->buffer[k];
-    }
-}
-
 gboolean
 dimr_trainer_evaluate (DimrTrainer              *self,
                        const DimrTrainingBatch  *batch,
-                       float                    *gradients,
+                       DimrLearner              *learner,
                        float                    *terms,
                        GCancellable             *cancellable,
                        GError                  **error)
@@ -222,7 +207,7 @@ dimr_trainer_evaluate (DimrTrainer              *self,
   const guint micro = self->options.micro_batch;
 
   g_return_val_if_fail (batch != NULL && terms != NULL, FALSE);
-  g_return_val_if_fail (gradients == NULL || !self->options.only_loss, FALSE);
+  g_return_val_if_fail (learner == NULL || !self->options.only_loss, FALSE);
 
   for (guint first = 0; first < batch->n; first += micro)
     {
@@ -232,8 +217,8 @@ dimr_trainer_evaluate (DimrTrainer              *self,
       if (!dimr_program_run (self->program, cancellable, error))
         return FALSE;
       self->loss->info->read (self->loss, self->program, batch, first, count, terms);
-      if (gradients != NULL)
-        add_outputs (self, gradients);
+      if (learner != NULL && !dimr_learner_add (learner, self->program, self->gradients, error))
+        return FALSE;
     }
   return TRUE;
 }

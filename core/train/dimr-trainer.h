@@ -13,6 +13,7 @@
 G_BEGIN_DECLS
 
 typedef struct _DimrTrainer DimrTrainer;
+typedef struct _DimrLearner DimrLearner;
 
 /* @parameters and @schedule: borrowed for the trainer's life. DIMR_ERROR_MEMORY says what would be needed,
  * DIMR_ERROR_UNSUPPORTED where an operation has no gradient or the device cannot train. */
@@ -30,13 +31,14 @@ guint        dimr_trainer_get_n_terms      (DimrTrainer               *self);
 /* "branch0", "top1" (transfer none) */
 const char  *dimr_trainer_get_term_name    (DimrTrainer               *self,
                                             guint                      term);
+guint        dimr_trainer_get_micro_batch  (DimrTrainer               *self);
 /* Bytes of the activations' arena. */
 gsize        dimr_trainer_get_arena_size   (DimrTrainer               *self);
-/* Evaluates the loss of @batch and adds the gradients of its mean over the samples to @gradients
- * [length of the parameters]; NULL where only the loss is wanted. @terms: [terms, n]. */
+/* Evaluates the loss of @batch and gives the gradients of its mean over the samples of the step to
+ * @learner, one micro-batch after the other; NULL where only the loss is wanted. @terms: [terms, n]. */
 gboolean     dimr_trainer_evaluate         (DimrTrainer               *self,
                                             const DimrTrainingBatch   *batch,
-                                            float                     *gradients,
+                                            DimrLearner               *learner,
                                             float                     *terms,
                                             GCancellable              *cancellable,
                                             GError                   **error);

@@ -20,7 +20,7 @@ dimr_run_tell (DimrRun           *self,
   event->n_steps = self->options->steps;
   for (guint r = 0; r < event->n_terms; r++)
     event->term_names[r] = dimr_trainer_get_term_name (self->trainer, r);
-  if (self->func != NULL)
+  if (self->func != NULL && (self->rank == 0 || event->kind == DIMR_TRAINING_WARNING))
     self->func (event, self->user_data);
 }
 
@@ -149,8 +149,7 @@ dimr_run_save (DimrRun  *self,
                GError  **error)
 {
   const DimrTrainingState state = { self->parameters, self->average, self->optimizer, self->step, self->fingerprint };
-  const gboolean sheet = !self->classifies && self->options->sheet_columns > 0 && self->config->channels == 3 &&
-                         !g_cancellable_is_cancelled (self->cancellable);
+  const gboolean sheet = !self->classifies && self->options->sheet_columns > 0 && self->config->channels == 3 && !self->stopping;
   g_autofree char *card = dup_card (self), *path = NULL;
   DimrTrainingEvent event = { .kind = DIMR_TRAINING_SNAPSHOT };
 

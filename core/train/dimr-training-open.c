@@ -314,7 +314,8 @@ open_trainers (DimrRun  *self,
 {
   const guint batch = (guint) self->options->batch;
   DimrTrainerOptions options = {
-    .micro_batch = self->options->micro_batch > 0 ? MIN ((guint) self->options->micro_batch, batch) : MIN (CHOSEN_MICRO_BATCH, batch),
+    .micro_batch = self->options->micro_batch > 0 ? MIN ((guint) self->options->micro_batch, batch)
+                                                  : MIN (CHOSEN_MICRO_BATCH, MAX (batch / self->n_ranks, 1)),
     .height = self->config->image_size,
     .width = self->config->image_size,
     .precision = self->precision,
@@ -322,13 +323,21 @@ open_trainers (DimrRun  *self,
     .label_smoothing = self->options->label_smoothing,
   };
   g_autoptr (GError) problem = NULL;
-  gboolean less = FALSE;
+  gboolean less = FALSE, same;
 
   for (;;)
     {
+      g_clear_pointer (&self->trainer, dimr_trainer_free);
       self->trainer = dimr_trainer_new (self->config, self->schedule, self->parameters, self->device, &options, self->cancellable, &problem);
       if (self->trainer != NULL)
-        break;
+        {
+          if (!dimr_run_agree_micro_batch (self, &options, &same, error))
+            return FALSE;
+          if (same)
+            break;
+          less = TRUE;
+          continue;
+        }
       if (!g_error_matches (problem, DIMR_ERROR, DIMR_ERROR_MEMORY) || !save_memory (self, &options))
         {
           g_propagate_error (error, g_steal_pointer (&problem));
@@ -337,21 +346,23 @@ open_trainers (DimrRun  *self,
       less = TRUE;
       g_clear_error (&problem);
     }
-  if (less)
+  self->learner = dimr_learner_new (self->parameters, self->average, self->optimizer, self->trainer);
+  if (less && self->rank == 0)
     {
       g_autofree char *text = g_strdup_printf ("Memory is short: %u samples go through the network together%s", options.micro_batch,
                                                options.recompute == DIMR_RECOMPUTE_BLOCKS ? ", and activations are computed twice" : "");
       dimr_run_warn (self, text);
     }
-  if (self->validation == NULL)
+  if (self->validation == NULL || self->rank > 0)
     return TRUE;
   options.only_loss = TRUE;
   self->validator = dimr_trainer_new (self->config, self->schedule, self->average, self->device, &options, self->cancellable, error);
   return self->validator != NULL;
 }
 
-static DimrBatches *
-open_batches (DimrRun *self)
+static gboolean
+open_batches (DimrRun  *self,
+              GError  **error)
 {
   DimrBatchesOptions options = {
     .seed = self->options->seed,
@@ -371,7 +382,10 @@ open_batches (DimrRun *self)
 
   if (self->classifies)
     options.classes = dimr_dataset_peek_classes (self->data, &options.n_classes);
-  return dimr_batches_new (self->data, self->schedule, &options, self->step);
+  if (!dimr_run_share (self, &options, error))
+    return FALSE;
+  self->batches = dimr_batches_new (self->data, self->schedule, &options, self->step);
+  return TRUE;
 }
 
 static gboolean
@@ -400,15 +414,15 @@ static void
 introduce (DimrRun *self)
 {
   guint n_classes;
-  g_autofree char *text = NULL;
+  g_autofree char *text = NULL, *processes = self->n_ranks > 1 ? g_strdup_printf (", %u processes", self->n_ranks) : NULL;
   DimrTrainingEvent event = { .kind = DIMR_TRAINING_STARTED };
 
   dimr_dataset_peek_classes (self->data, &n_classes);
   text = g_strdup_printf ("%.2f M parameters, %" G_GUINT64_FORMAT " pictures of %u classes, step %" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT
-                          ", %.0f MiB of activations, %s",
+                          ", %.0f MiB of activations, %s%s",
                           (double) dimr_parameters_get_length (self->parameters) / 1e6, dimr_dataset_get_n (self->data), n_classes,
                           self->step, self->options->steps, (double) dimr_trainer_get_arena_size (self->trainer) / (1 << 20),
-                          dimr_device_get_name (self->device));
+                          dimr_device_get_name (self->device), processes != NULL ? processes : "");
   event.text = text;
   dimr_run_tell (self, &event);
 }
@@ -423,13 +437,14 @@ dimr_run_open (DimrRun   *self,
   if (!require (options->config, "config", error) || !require (options->data, "data", error) ||
       !require (options->output, "output", error) || !dimr_precision_from_string (options->precision, &self->precision))
     return FALSE;
-  self->device = dimr_device_open (options->device, (guint) options->threads, error);
-  if (self->device == NULL || !open_config (self, error) || !open_parameters (self, error) ||
-      !prepare_output (self, resume, error) || (resume && !restore (self, error)) || !open_trainers (self, error) ||
-      !open_log (self, error))
+  self->device = dimr_run_open_device (self, error);
+  if (self->device == NULL || !open_config (self, error) || !open_parameters (self, error))
     return FALSE;
-  self->batches = open_batches (self);
-  self->gradients = g_new (float, MAX (dimr_parameters_get_length (self->parameters), 1));
+  if (self->rank == 0 && (!prepare_output (self, resume, error) || (resume && !restore (self, error))))
+    return FALSE;
+  if (!dimr_run_agree (self, error) || !open_trainers (self, error) || !open_batches (self, error) ||
+      (self->rank == 0 && !open_log (self, error)))
+    return FALSE;
   self->terms = g_new (float, DIMR_TRAINING_MAX_TERMS * options->batch);
   introduce (self);
   return TRUE;
@@ -440,6 +455,7 @@ dimr_run_clear (DimrRun *self)
 {
   g_clear_pointer (&self->batches, dimr_batches_free);
   g_clear_pointer (&self->log, dimr_training_log_free);
+  g_clear_pointer (&self->learner, dimr_learner_free);
   g_clear_pointer (&self->trainer, dimr_trainer_free);
   g_clear_pointer (&self->validator, dimr_trainer_free);
   g_clear_pointer (&self->optimizer, dimr_optimizer_free);
@@ -453,6 +469,6 @@ dimr_run_clear (DimrRun *self)
   g_free (self->config_text);
   g_free (self->fingerprint);
   g_free (self->last_snapshot);
-  g_free (self->gradients);
   g_free (self->terms);
+  g_free (self->own_terms);
 }

@@ -86,39 +86,39 @@ make_step (DimrRun  *self,
            GError  **error)
 {
   const DimrTrainingOptions *o = self->options;
-  const gsize length = dimr_parameters_get_length (self->parameters);
   const DimrTrainingBatch *batch = dimr_batches_next (self->batches, error);
-  const guint n_terms = dimr_trainer_get_n_terms (self->trainer);
+  const guint n = (guint) o->batch, n_terms = dimr_trainer_get_n_terms (self->trainer);
   DimrAdamW adam = { 0, o->beta1, o->beta2, 1e-8, o->weight_decay };
   double loss = 0, norm, scale = 1;
 
   take_errors (self);
   if (batch == NULL)
     return FALSE;
-  memset (self->gradients, 0, length * sizeof (float));
-  if (!dimr_trainer_evaluate (self->trainer, batch, self->gradients, self->terms, self->cancellable, error))
+  dimr_learner_begin (self->learner, self->n_leaves, self->first_leaf);
+  if (!dimr_trainer_evaluate (self->trainer, batch, self->learner, self->own_terms != NULL ? self->own_terms : self->terms,
+                              self->cancellable, error) ||
+      !dimr_run_gather_terms (self, error) ||
+      !dimr_learner_sum (self->learner, self->group, &norm, self->cancellable, error))
     return FALSE;
-  for (guint i = 0; i < batch->n; i++)
-    loss += dimr_trainer_get_loss (self->trainer, self->terms, batch->n, i) / batch->n;
-  norm = dimr_norm (self->gradients, length);
+  for (guint i = 0; i < n; i++)
+    loss += dimr_trainer_get_loss (self->trainer, self->terms, n, i) / n;
   if (!check (self, loss, norm, error))
     return FALSE;
   if (o->clip > 0 && norm > o->clip)
     scale = o->clip / norm;
 
   adam.lr = learning_rate (self);
-  dimr_optimizer_update (self->optimizer, &adam, self->gradients, scale, dimr_trainer_peek_has_gradient (self->trainer));
-  dimr_average_update (dimr_parameters_get_values (self->average), dimr_parameters_get_values (self->parameters), length,
-                       average_rate (self));
+  if (!dimr_learner_update (self->learner, &adam, scale, average_rate (self), error))
+    return FALSE;
   self->step++;
 
   self->n_seen++;
   self->sum_loss += loss;
   for (guint r = 0; r < n_terms; r++)
-    for (guint i = 0; i < batch->n; i++)
-      self->sums[r] += (double) self->terms[r * batch->n + i] / batch->n;
+    for (guint i = 0; i < n; i++)
+      self->sums[r] += (double) self->terms[r * n + i] / n;
   self->gradient_norm = norm;
-  return dimr_trainer_reload (self->trainer, error);
+  return TRUE;
 }
 
 static gboolean
@@ -198,46 +198,78 @@ make_steps (DimrRun  *self,
 
       if (g_cancellable_set_error_if_cancelled (self->cancellable, error) || !make_step (self, error))
         return FALSE;
+      if (snapshot && !dimr_run_compare (self, error))
+        return FALSE;
       if (snapshot && self->validator != NULL && !dimr_run_validate (self, error))
         return FALSE;
-      if (snapshot && !dimr_run_save (self, error))
+      if (snapshot && self->rank == 0 && !dimr_run_save (self, error))
         return FALSE;
-      if ((self->step % o->log_every == 0 || snapshot) && !tell_step (self, error))
+      if (self->rank == 0 && (self->step % o->log_every == 0 || snapshot) && !tell_step (self, error))
         return FALSE;
     }
   return TRUE;
 }
 
+/* What was learnt before a stop, or before another process was lost, is kept: the weights are those after the
+ * last whole step. A snapshot that fails now is worse news than the stop. */
+static void
+keep (DimrRun  *self,
+      GError  **problem)
+{
+  const gboolean lost = g_error_matches (*problem, DIMR_ERROR, DIMR_ERROR_PEER);
+  g_autoptr (GError) unsaved = NULL;
+
+  if (self->rank > 0 || self->batches == NULL || self->step == 0 || !(lost || g_error_matches (*problem, G_IO_ERROR, G_IO_ERROR_CANCELLED)))
+    return;
+  self->stopping = TRUE;
+  if (!dimr_run_save (self, &unsaved))
+    {
+      g_clear_error (problem);
+      *problem = g_steal_pointer (&unsaved);
+    }
+  else if (lost)
+    {
+      GError *said = g_error_new (DIMR_ERROR, DIMR_ERROR_PEER, "%s; the %" G_GUINT64_FORMAT " steps until then are kept in “%s”: go on with --resume",
+                                  (*problem)->message, self->step, self->last_snapshot);
+
+      g_clear_error (problem);
+      *problem = said;
+    }
+}
+
 gboolean
 dimr_training_run (const DimrTrainingOptions  *options,
                    gboolean                    resume,
+                   const DimrTrainingGroup    *group,
                    DimrTrainingFunc            func,
                    gpointer                    user_data,
                    GCancellable               *cancellable,
                    GError                    **error)
 {
+  DimrCollective *collective = group != NULL ? group->collective : NULL;
   DimrRun run = {
     .options = options, .func = func, .user_data = user_data, .cancellable = cancellable, .validation_loss = NAN,
+    .group = collective,
+    .local_rank = group != NULL ? group->local_rank : 0,
+    .local_size = group != NULL ? group->local_size : 1,
+    .rank = collective != NULL ? dimr_collective_get_rank (collective) : 0,
+    .n_ranks = collective != NULL ? dimr_collective_get_size (collective) : 1,
   };
   GError *problem = NULL;
   gboolean ok;
 
   g_return_val_if_fail (options != NULL, FALSE);
 
-  ok = dimr_run_open (&run, resume, &problem) && make_steps (&run, &problem);
-  /* What was learnt before a stop is kept; a snapshot that fails now is worse news than the stop. */
-  if (!ok && g_error_matches (problem, G_IO_ERROR, G_IO_ERROR_CANCELLED) && run.batches != NULL && run.step > 0)
-    {
-      g_autoptr (GError) unsaved = NULL;
-
-      if (!dimr_run_save (&run, &unsaved))
-        {
-          g_clear_error (&problem);
-          problem = g_steal_pointer (&unsaved);
-        }
-    }
+  /* Nobody goes before rank 0 has written the last snapshot. */
+  ok = dimr_run_open (&run, resume, &problem) && make_steps (&run, &problem) &&
+       (collective == NULL || dimr_collective_barrier (collective, cancellable, &problem));
   if (!ok)
-    g_propagate_error (error, problem);
+    {
+      if (collective != NULL)
+        dimr_collective_leave (collective, g_error_matches (problem, G_IO_ERROR, G_IO_ERROR_CANCELLED) ? "it was told to" : problem->message);
+      keep (&run, &problem);
+      g_propagate_error (error, problem);
+    }
   dimr_run_clear (&run);
   return ok;
 }

@@ -11,6 +11,7 @@
 #include <gio/gio.h>
 
 #include "core/graph/dimr-plan.h"
+#include "core/train/dimr-collective.h"
 #include "core/train/dimr-training-options.h"
 
 G_BEGIN_DECLS
@@ -43,14 +44,24 @@ typedef struct
   double      seconds_left;
 } DimrTrainingEvent;
 
+/* The processes that share the work, of which this is one. */
+typedef struct
+{
+  DimrCollective *collective;  /* NULL: this process alone */
+  guint           local_rank;  /* its number among those of its host */
+  guint           local_size;  /* how many those are; 0: not known */
+} DimrTrainingGroup;
+
 /* On the thread that trains. */
 typedef void (*DimrTrainingFunc) (const DimrTrainingEvent *event, gpointer user_data);
 
 /* Trains to the last step, from the newest snapshot in the output folder where @resume is set; blocks.
+ * Of a @group (NULL: none) all processes call it alike; rank 0 alone writes, and tells more than warnings.
  * Where @cancellable is cancelled, the steps made so far are saved, and the error is
  * G_IO_ERROR_CANCELLED. Other errors say the step and name the last good snapshot. */
 gboolean dimr_training_run      (const DimrTrainingOptions  *options,
                                  gboolean                    resume,
+                                 const DimrTrainingGroup    *group,
                                  DimrTrainingFunc            func,
                                  gpointer                    user_data,
                                  GCancellable               *cancellable,

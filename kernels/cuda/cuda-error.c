@@ -165,13 +165,20 @@ cuda_device_check_blas (CudaDevice      *self,
                         cublasStatus_t   status,
                         GError         **error)
 {
+  size_t free_bytes, all;
   cudaError_t cause;
 
   if (G_LIKELY (status == CUBLAS_STATUS_SUCCESS))
     return TRUE;
-  /* The library hides what the runtime said. */
+  /* The library hides what the runtime said, and has one of its own inside. A device that is lost says so to
+   * whoever asks. */
   cause = cudaGetLastError ();
-  if (cause != cudaSuccess)
+  if (cause == cudaSuccess)
+    {
+      cause = cudaMemGetInfo (&free_bytes, &all);
+      (void) cudaGetLastError ();
+    }
+  if (cuda_error_is_fatal (cause))
     return cuda_device_check (self, cause, error);
   if (status == CUBLAS_STATUS_ALLOC_FAILED)
     cuda_error_set (error, cudaErrorMemoryAllocation, self->name);

@@ -15,6 +15,9 @@
 #include "core/base/dimr-checked.h"
 
 #define MAX_TABLE ((guint64) 512 << 20)
+/* Floats of which every entry's part of a row is a multiple: norms read 16 bytes at once, wherever the table of
+ * their entry begins. */
+#define ENTRY_MULTIPLE 4
 
 typedef struct
 {
@@ -80,7 +83,7 @@ find_entries (CudaSeries *self,
       self->n_times = (gsize) node->shape.dims[0];
       entry.start = self->row;
       entry.d = cuda_n_channels (node);
-      self->row += self->n_times * (gsize) entry.d;
+      self->row += (self->n_times * (gsize) entry.d + ENTRY_MULTIPLE - 1) / ENTRY_MULTIPLE * ENTRY_MULTIPLE;
       g_array_append_val (self->entries, entry);
     }
 }

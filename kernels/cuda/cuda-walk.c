@@ -403,7 +403,11 @@ cuda_walk_fetch (DimrDeviceWalk  *walk,
     return FALSE;
   status = wait ? cudaEventSynchronize (self->copied) : cudaEventQuery (self->copied);
   if (status == cudaErrorNotReady)
-    return FALSE;
+    {
+      /* The answer is no error, but the runtime keeps it as its last one. */
+      (void) cudaGetLastError ();
+      return FALSE;
+    }
   if (!cuda_device_check (self->device, status, error))
     return FALSE;
   memcpy (data, self->host, self->n_groups * self->group_len * sizeof *data);

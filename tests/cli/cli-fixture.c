@@ -64,6 +64,19 @@ cli_start (const char *format,
   return spawn (words, G_SUBPROCESS_FLAGS_STDOUT_PIPE | G_SUBPROCESS_FLAGS_STDERR_SILENCE);
 }
 
+GSubprocess *
+cli_start_loudly (const char *format,
+                  ...)
+{
+  g_autofree char *words = NULL;
+  va_list args;
+
+  va_start (args, format);
+  words = g_strdup_vprintf (format, args);
+  va_end (args);
+  return spawn (words, G_SUBPROCESS_FLAGS_STDOUT_PIPE | G_SUBPROCESS_FLAGS_STDERR_PIPE);
+}
+
 void
 cli_assert_status (const CliResult *result,
                    int              status)

@@ -27,6 +27,9 @@ void         cli_run           (CliResult     *result,
 /* The same, started only; standard output is a pipe (transfer full). */
 GSubprocess *cli_start         (const char    *format,
                                 ...) G_GNUC_PRINTF (1, 2);
+/* Standard error is one too. */
+GSubprocess *cli_start_loudly  (const char    *format,
+                                ...) G_GNUC_PRINTF (1, 2);
 /* Fails the test, with everything printed, unless the exit code is @status. */
 void         cli_assert_status (const CliResult *result,
                                 int            status);

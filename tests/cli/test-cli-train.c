@@ -4,6 +4,7 @@
 
 #include <glib/gstdio.h>
 
+#include "core/train/dimr-collective-tcp.h"
 #include "core/weights/dimr-safetensors-writer.h"
 
 #include <math.h>
@@ -92,6 +93,34 @@ assert_same_end (Fixture    *self,
       g_assert_true (g_file_get_contents (a_path, &a, &a_size, NULL));
       g_assert_true (g_file_get_contents (b_path, &b, &b_size, NULL));
       g_assert_cmpmem (a, a_size, b, b_size);
+    }
+}
+
+static char **
+read_lines (const char *folder,
+            const char *name)
+{
+  g_autofree char *path = g_build_filename (folder, name, NULL), *text = NULL;
+
+  g_assert_true (g_file_get_contents (path, &text, NULL, NULL));
+  return g_strsplit (text, "\n", -1);
+}
+
+/* What was logged, but for the clock's columns. */
+static void
+assert_same_log (Fixture    *self,
+                 const char *run)
+{
+  static const guint compared[] = { 0, 2, 3, 4, 5, 6, 9, 10, 11 };
+  g_auto (GStrv) ours = read_lines (self->straight, "log.csv"), theirs = read_lines (run, "log.csv");
+
+  g_assert_cmpuint (g_strv_length (ours), ==, g_strv_length (theirs));
+  for (guint l = 0; ours[l] != NULL && *ours[l] != '\0'; l++)
+    {
+      g_auto (GStrv) a = g_strsplit (ours[l], ",", -1), b = g_strsplit (theirs[l], ",", -1);
+
+      for (guint i = 0; i < G_N_ELEMENTS (compared); i++)
+        g_assert_cmpstr (a[compared[i]], ==, b[compared[i]]);
     }
 }
 
@@ -240,6 +269,103 @@ test_not_a_number (void)
   g_assert_nonnull (strstr (result.err, "step 1 is not a number"));
 }
 
+/* Two and three processes make the bytes of one, of which three have unequal parts of the three micro-batches of
+ * 3, 3 and 2 samples. */
+static void
+test_processes (void)
+{
+  g_auto (Fixture) fixture = { NULL };
+  g_auto (CliResult) two = { 0 }, three = { 0 }, many = { 0 };
+  g_autofree char *pair = NULL, *trio = NULL, *crowd = NULL;
+
+  fixture_init (&fixture);
+  pair = g_build_filename (fixture.folder, "two", NULL);
+  trio = g_build_filename (fixture.folder, "three", NULL);
+  crowd = g_build_filename (fixture.folder, "many", NULL);
+  cli_run (&two, "train --config %s --data drawn --output %s --steps 12 --processes 2", fixture.config, pair);
+  cli_assert_status (&two, 0);
+  assert_same_end (&fixture, pair);
+  assert_same_log (&fixture, pair);
+
+  /* Stopped half way, and gone on with one more. */
+  cli_run (&three, "train --config %s --data drawn --output %s --steps 8 --processes 2", fixture.config, trio);
+  cli_assert_status (&three, 0);
+  cli_run (&three, "train --output %s --resume --steps 12 --processes 3", trio);
+  cli_assert_status (&three, 0);
+  assert_same_end (&fixture, trio);
+  assert_same_log (&fixture, trio);
+
+  cli_run (&many, "train --config %s --data drawn --output %s --steps 12 --processes 4", fixture.config, crowd);
+  g_assert_cmpint (many.status, ==, 2);
+  g_assert_nonnull (strstr (many.err, "3 micro-batches of 3, too few for 4 processes"));
+}
+
+/* Started as a launcher does it: in this environment. */
+static GSubprocess *
+start_rank (Fixture    *self,
+            const char *run,
+            guint       rank,
+            guint16     port)
+{
+  g_autofree char *rank_text = g_strdup_printf ("%u", rank), *port_text = g_strdup_printf ("%u", port);
+  GSubprocess *process;
+
+  g_setenv ("RANK", rank_text, TRUE);
+  g_setenv ("WORLD_SIZE", "3", TRUE);
+  g_setenv ("MASTER_ADDR", "127.0.0.1", TRUE);
+  g_setenv ("MASTER_PORT", port_text, TRUE);
+  g_setenv ("DIMR_TOKEN", "known to three", TRUE);
+  process = cli_start_loudly ("train --config %s --data drawn --output %s --steps 12 --threads 1", self->config, run);
+  g_unsetenv ("RANK");
+  g_unsetenv ("WORLD_SIZE");
+  g_unsetenv ("MASTER_ADDR");
+  g_unsetenv ("MASTER_PORT");
+  g_unsetenv ("DIMR_TOKEN");
+  return process;
+}
+
+/* One of three is killed: the others say which, keep what was learnt, and a run of two goes on to the same end. */
+static void
+test_process_killed (void)
+{
+  g_auto (Fixture) fixture = { NULL };
+  g_auto (CliResult) result = { 0 };
+  g_autoptr (GSubprocess) first = NULL, second = NULL, third = NULL;
+  g_autoptr (GSocket) probe = NULL;
+  g_autoptr (GDataInputStream) stream = NULL;
+  g_autofree char *run = NULL, *line = NULL, *first_said = NULL, *third_said = NULL;
+  guint16 port = 0;
+
+  fixture_init (&fixture);
+  run = g_build_filename (fixture.folder, "lost", NULL);
+  probe = dimr_collective_tcp_listen (TRUE, &port, NULL);
+  g_assert_nonnull (probe);
+  g_socket_close (probe, NULL);
+  third = start_rank (&fixture, run, 2, port);
+  second = start_rank (&fixture, run, 1, port);
+  first = start_rank (&fixture, run, 0, port);
+
+  stream = g_data_input_stream_new (g_subprocess_get_stdout_pipe (first));
+  g_filter_input_stream_set_close_base_stream (G_FILTER_INPUT_STREAM (stream), FALSE);
+  line = g_data_input_stream_read_line (stream, NULL, NULL, NULL);
+  g_assert_nonnull (line);
+  g_subprocess_send_signal (second, SIGKILL);
+  g_subprocess_communicate_utf8 (first, NULL, NULL, NULL, &first_said, NULL);
+  g_subprocess_communicate_utf8 (third, NULL, NULL, NULL, &third_said, NULL);
+  g_subprocess_wait (second, NULL, NULL);
+  g_assert_true (g_subprocess_get_if_signaled (second));
+  g_assert_cmpint (g_subprocess_get_exit_status (first), ==, 1);
+  g_assert_cmpint (g_subprocess_get_exit_status (third), ==, 1);
+  g_assert_nonnull (strstr (first_said, "Process 1 of 3 is gone: "));
+  g_assert_nonnull (strstr (first_said, "go on with --resume"));
+  g_assert_nonnull (strstr (third_said, "Process 2: Process "));
+  g_assert_nonnull (strstr (third_said, "Process 1 of 3 is gone: "));
+
+  cli_run (&result, "train --output %s --resume --processes 2", run);
+  cli_assert_status (&result, 0);
+  assert_same_end (&fixture, run);
+}
+
 static void
 test_refusals (void)
 {
@@ -298,6 +424,8 @@ main (int   argc,
   g_test_add_func ("/cli/train/steps-back-from-a-damaged-snapshot", test_damaged);
   g_test_add_func ("/cli/train/makes-models", test_snapshot_is_a_model);
   g_test_add_func ("/cli/train/stops-where-the-loss-is-no-number", test_not_a_number);
+  g_test_add_func ("/cli/train/in-several-processes-to-the-same-bytes", test_processes);
+  g_test_add_func ("/cli/train/says-which-process-is-lost-and-goes-on", test_process_killed);
   g_test_add_func ("/cli/train/says-what-is-missing", test_refusals);
   g_test_add_func ("/cli/gradients/matches-the-reference", test_gradients);
   return g_test_run ();

@@ -29,19 +29,41 @@ typedef struct
 } Params;
 
 static DimrNodeId
+add_param (DimrGraph       *graph,
+           GHashTable      *tensors,
+           const char      *name,
+           const DimrShape *shape,
+           double           scale,
+           guint32         *state)
+{
+  const gsize n = dimr_shape_n_elements (shape);
+  float *data = g_new (float, n);
+
+  for (gsize i = 0; i < n; i++)
+    data[i] = (float) scale * number (state);
+  g_hash_table_insert (tensors, g_strdup (name), dimr_tensor_new_take (DIMR_DTYPE_F32, shape, data));
+  return dimr_graph_add_param (graph, name, *shape);
+}
+
+static DimrNodeId
 param (CudaCase   *self,
        Params     *params,
        const char *name,
        DimrShape   shape,
        double      scale)
 {
-  const gsize n = dimr_shape_n_elements (&shape);
-  float *data = g_new (float, n);
+  return add_param (self->graph, params->tensors, name, &shape, scale, &params->state);
+}
 
-  for (gsize i = 0; i < n; i++)
-    data[i] = (float) scale * number (&params->state);
-  g_hash_table_insert (params->tensors, g_strdup (name), dimr_tensor_new_take (DIMR_DTYPE_F32, &shape, data));
-  return dimr_graph_add_param (self->graph, name, shape);
+DimrNodeId
+cuda_case_add_param (DimrGraph       *graph,
+                     GHashTable      *tensors,
+                     const char      *name,
+                     const DimrShape *shape)
+{
+  guint32 state = g_str_hash (name);
+
+  return add_param (graph, tensors, name, shape, 1, &state);
 }
 
 #define PARAM(name, scale, ...) param (self, params, name, DIMR_SHAPE (__VA_ARGS__), scale)

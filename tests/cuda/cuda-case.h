@@ -28,6 +28,11 @@ void          cuda_case_init    (CudaCase       *self,
                                  guint           times);
 void          cuda_case_clear   (CudaCase       *self);
 gsize         cuda_case_image   (void);                      /* floats of one image */
+/* A parameter of @graph, and numbers for it in @tensors that depend on its name alone. */
+DimrNodeId    cuda_case_add_param (DimrGraph     *graph,
+                                 GHashTable      *tensors,
+                                 const char      *name,
+                                 const DimrShape *shape);
 
 /* A program that has been compiled, and where its inputs and outputs are. */
 typedef struct

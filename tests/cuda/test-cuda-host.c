@@ -136,6 +136,103 @@ test_series (gconstpointer data)
     }
 }
 
+/* x [2, 3, 30] normed, to 64 channels, normed again: a vector that is read 16 bytes at a time behind one whose
+ * length is no multiple of them. */
+static void
+test_series_of_odd_width (void)
+{
+  static const char * const names[] = { "p0", "p1", "w", "b" };
+  static const gint64 widths[] = { 30, 64 };
+  static const float times[] = { -1, 2, .5f };
+  g_autoptr (DimrDevice) cpu = dimr_device_open ("cpu", 1, NULL);
+  g_autoptr (CudaDevice) device = cuda_case_open ();
+  g_autoptr (DimrGraph) graph = dimr_graph_new ();
+  g_autoptr (GHashTable) tensors = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, (GDestroyNotify) dimr_tensor_unref);
+  g_autoptr (DimrWeights) weights = NULL;
+  g_autoptr (GError) error = NULL;
+  const DimrNodeId x = dimr_graph_add_input (graph, "x", DIMR_DTYPE_F32, DIMR_SHAPE (2, 3, 30));
+  const DimrNodeId log_snr = dimr_graph_add_input (graph, "log_snr", DIMR_DTYPE_F32, DIMR_SHAPE (1));
+  DimrDevice * const devices[] = { DIMR_DEVICE (device), cpu };
+  float in[2 * 3 * 30], out[2][2 * 3 * 64];
+  DimrNodeId y = x;
+
+  for (guint i = 0; i < G_N_ELEMENTS (in); i++)
+    in[i] = (float) (i % 17) - 8;
+  for (guint k = 0; k < G_N_ELEMENTS (widths); k++)
+    {
+      DimrNodeId params[4];
+
+      if (k == 1)
+        y = dimr_graph_add_op (graph, DIMR_OP_LINEAR, ((DimrAttrs){ 0 }),
+                               cuda_case_add_param (graph, tensors, "up", &DIMR_SHAPE (64, 30)), DIMR_NODE_NONE, DIMR_NODE_NONE, y);
+      for (guint i = 0; i < 4; i++)
+        {
+          g_autofree char *name = g_strdup_printf ("%s.%u", names[i], k);
+
+          params[i] = cuda_case_add_param (graph, tensors, name, &DIMR_SHAPE (widths[k]));
+        }
+      y = dimr_graph_add_op (graph, DIMR_OP_RMS_NORM, ((DimrAttrs){ .eps = 1e-8 }), y,
+                             dimr_graph_add_op (graph, DIMR_OP_TIME_PARAM, ((DimrAttrs){ 0 }), log_snr, params[0], params[1],
+                                                params[2], params[3]));
+    }
+  g_assert_true (dimr_graph_finish (graph, &error));
+  weights = dimr_weights_new_for_tensors (g_steal_pointer (&tensors));
+  for (guint d = 0; d < G_N_ELEMENTS (devices); d++)
+    {
+      g_autoptr (DimrPlan) plan = dimr_plan_new (graph, &y, 1, devices[d], DIMR_PRECISION_F32, &error);
+      g_autoptr (DimrProgram) program = dimr_device_compile (devices[d], plan, weights, NULL, &error);
+      const DimrNodeId time = dimr_plan_get_input (plan, "log_snr");
+
+      g_assert_no_error (error);
+      dimr_program_write (program, dimr_plan_get_input (plan, "x"), in, sizeof in);
+      /* Announced where that is a table. */
+      if (d == 0)
+        {
+          g_assert_true (dimr_program_set_series (program, time, times, 1, G_N_ELEMENTS (times), &error));
+          dimr_program_select (program, 1);
+        }
+      else
+        dimr_program_write (program, time, &times[1], sizeof times[1]);
+      g_assert_true (dimr_program_run (program, NULL, &error));
+      dimr_program_read (program, dimr_plan_get_output (plan, 0), out[d], G_N_ELEMENTS (out[d]));
+    }
+  g_assert_cmpfloat (cuda_case_nmse (out[0], out[1], G_N_ELEMENTS (out[0])), <, 1e-11);
+}
+
+/* Two devices take turns in one thread, and each is used by its own streams. */
+static void
+test_two_devices (void)
+{
+  g_auto (CudaCase) network = { 0 };
+  DimrDevice *devices[2];
+  CudaRun runs[2];
+  g_autoptr (GError) error = NULL;
+  float *eps[2];
+
+  fake_cuda_config ()->n_devices = 2;
+  cuda_case_init (&network, 1, 1);
+  for (guint i = 0; i < 2; i++)
+    {
+      devices[i] = cuda_device_open (i, &error);
+      g_assert_no_error (error);
+    }
+  for (guint i = 0; i < 2; i++)
+    cuda_run_init (&runs[i], &network, devices[i], DIMR_PRECISION_F32);
+  for (guint i = 0; i < 2; i++)
+    cuda_run_write (&runs[i], &network, 0, 1);
+  for (guint i = 0; i < 2; i++)
+    eps[i] = cuda_run_eps (&runs[i], &network);
+  assert_same (eps[0], eps[1], cuda_case_image ());
+  for (guint i = 0; i < 2; i++)
+    {
+      g_free (eps[i]);
+      cuda_run_clear (&runs[i]);
+      g_clear_object (&devices[i]);
+    }
+  fake_cuda_config ()->n_devices = 1;
+  (void) cudaSetDevice (0);
+}
+
 /* Descriptors and algorithms are made once a device and shape. */
 static void
 test_products (void)
@@ -290,6 +387,8 @@ main (int    argc,
   g_test_add_data_func ("/cuda/program/same-bytes/bf16", GINT_TO_POINTER (DIMR_PRECISION_BF16), test_same_bytes);
   g_test_add_data_func ("/cuda/program/series/shared", GUINT_TO_POINTER (1), test_series);
   g_test_add_data_func ("/cuda/program/series/per-image", GUINT_TO_POINTER (3), test_series);
+  g_test_add_func ("/cuda/program/series/odd-width", test_series_of_odd_width);
+  g_test_add_func ("/cuda/program/two-devices", test_two_devices);
   g_test_add_func ("/cuda/program/labels", test_labels);
   g_test_add_func ("/cuda/program/copy", test_copy);
   g_test_add_func ("/cuda/program/profile", test_profile);

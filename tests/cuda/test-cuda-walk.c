@@ -209,6 +209,8 @@ walk_through (CudaDevice    *device,
       g_assert_true (dimr_device_walk_request (walk, row % 2 ? DIMR_WALK_X : DIMR_WALK_X0, &error));
       dimr_device_walk_fetch (walk, FALSE, preview, &error);
       g_assert_no_error (error);
+      /* "Not yet" is no error for others to find. */
+      g_assert_cmpint (cudaPeekAtLastError (), ==, cudaSuccess);
     }
   fetch (walk, DIMR_WALK_X, x);
   return x;

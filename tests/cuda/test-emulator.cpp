@@ -394,7 +394,8 @@ load_matrices (const uint16_t *x, unsigned *out)
   const int lane = threadIdx.x;
   unsigned r[4] = { 0, 0, 0, 0 };
 
-  emulated_cp_async_16 (tile[lane / 8][lane % 8], x + lane * 8, 16);
+  emulated_cp_async (tile[lane / 8][lane % 8], x + lane * 8, 16, 16);
+  emulated_cp_async_wait_all ();
   __syncwarp ();
   if constexpr (N == 4 && TRANSPOSED)
     emulated_ldmatrix_x4_trans (r, tile[lane / 8][lane % 8]);
@@ -440,24 +441,58 @@ test_ldmatrix ()
   });
 }
 
+/* Rows of 16 bytes of @x in parts of @SIZE, each cut off somewhere; @early has what is there before the wait. */
+template <int SIZE>
 static __global__ void
-copy_parts (const uint8_t *x, uint8_t *out)
+copy_parts (const uint8_t *x, uint8_t *out, uint8_t *early)
 {
   CUDA_SHARED (uint8_t, tile, [17][16]);
+  const int row = static_cast<int> (threadIdx.x);
 
-  emulated_cp_async_16 (tile[threadIdx.x], x, threadIdx.x);
-  memcpy (out + threadIdx.x * 16, tile[threadIdx.x], 16);
+  for (int part = 0; part < 16; part += SIZE)
+    emulated_cp_async (tile[row] + part, x + part, SIZE, std::clamp (row - part, 0, SIZE));
+  memcpy (early + row * 16, tile[row], 16);
+  emulated_cp_async_wait_all ();
+  memcpy (out + row * 16, tile[row], 16);
+}
+
+template <int SIZE>
+static void
+check_copies_land_late ()
+{
+  Memory<uint8_t> x (16, 9), out (17 * 16, 1), early (17 * 16, 1);
+
+  g_assert_cmpint (CUDA_LAUNCH ((copy_parts<SIZE>), 1, 17, 0, nullptr, x.data, out.data, early.data), ==, cudaSuccess);
+  for (int i = 0; i < 17; i++)
+    for (int j = 0; j < 16; j++)
+      {
+        g_assert_cmpint (out[i * 16 + j], ==, j < i ? 9 : 0);
+        g_assert_cmpint (early[i * 16 + j], ==, 0xff);
+      }
 }
 
 static void
 test_cp_async ()
 {
-  Memory<uint8_t> x (16, 9), out (17 * 16, 1);
+  check_copies_land_late<16> ();
+  check_copies_land_late<8> ();
+  check_copies_land_late<4> ();
+}
 
-  g_assert_cmpint (CUDA_LAUNCH (copy_parts, 1, 17, 0, nullptr, x.data, out.data), ==, cudaSuccess);
-  for (int i = 0; i < 17; i++)
-    for (int j = 0; j < 16; j++)
-      g_assert_cmpint (out[i * 16 + j], ==, j < i ? 9 : 0);
+/* In a random order some are over before anybody waits, and some are not. */
+static void
+test_cp_async_at_random ()
+{
+  Memory<uint8_t> x (16, 9), out (17 * 16, 1), early (17 * 16, 1);
+  int n_early = 0;
+
+  emulator::set_order (emulator::first_seed + 5);
+  g_assert_cmpint (CUDA_LAUNCH ((copy_parts<4>), 1, 17, 0, nullptr, x.data, out.data, early.data), ==, cudaSuccess);
+  emulator::set_order (emulator::ascending);
+  for (int i = 0; i < 17 * 4; i++)
+    n_early += early[i * 4 + 3] != 0xff;
+  g_assert_cmpint (n_early, >, 17);
+  g_assert_cmpint (n_early, <, 17 * 3);
 }
 
 static void
@@ -560,6 +595,24 @@ unaligned_ldmatrix (int *)
   emulated_ldmatrix_x2 (r, tile[threadIdx.x % 8]);
 }
 
+static __global__ void
+does_not_wait_for_its_copy (int *x)
+{
+  CUDA_SHARED (int, tile, [32]);
+
+  emulated_cp_async (&tile[threadIdx.x], x + threadIdx.x, 4, 4);
+  if (threadIdx.x != 7)
+    emulated_cp_async_wait_all ();
+}
+
+static __global__ void
+unaligned_cp_async (int *x)
+{
+  CUDA_SHARED (int, tile, [32]);
+
+  emulated_cp_async (tile + 1, x, 8, 8);
+}
+
 static void
 run_fault (void (*kernel) (int *), unsigned n_threads, const char *report)
 {
@@ -606,6 +659,8 @@ static const Fault faults[] = {
   { "/emulator/fault/not-in-the-mask", not_in_its_mask, 32, "*not in the mask that it names*thread 0*" },
   { "/emulator/fault/too-much-shared", too_much_shared, 1, "*more than 48 KiB*" },
   { "/emulator/fault/unaligned-ldmatrix", unaligned_ldmatrix, 32, "*multiple of 16 bytes*" },
+  { "/emulator/fault/unaligned-cp-async", unaligned_cp_async, 32, "*address of cp.async is no multiple*" },
+  { "/emulator/fault/cp-async-without-a-wait", does_not_wait_for_its_copy, 32, "*has not waited for a cp.async*thread 7*" },
 };
 
 static void
@@ -664,6 +719,7 @@ main (int argc, char *argv[])
   g_test_add_func ("/emulator/mma", test_mma);
   g_test_add_func ("/emulator/ldmatrix", test_ldmatrix);
   g_test_add_func ("/emulator/cp-async", test_cp_async);
+  g_test_add_func ("/emulator/cp-async-at-random", test_cp_async_at_random);
   g_test_add_func ("/emulator/bf16", test_bf16);
   g_test_add_func ("/emulator/refused-launches", test_refused_launches);
   g_test_add_func ("/emulator/fault/host-pointer", test_host_pointer);

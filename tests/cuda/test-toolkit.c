@@ -123,6 +123,7 @@ test_deferred (void)
   note (two, &log, 3);
   g_assert_cmpint (log, ==, 0);
   g_assert_cmpint (cudaStreamQuery (two), ==, cudaErrorNotReady);
+  g_assert_cmpint (cudaGetLastError (), ==, cudaErrorNotReady);
   OK (cudaStreamSynchronize (two));
   g_assert_cmpint (log, ==, 13);
   OK (cudaEventSynchronize (event));
@@ -191,6 +192,9 @@ test_capture (void)
   OK (cudaStreamBeginCapture (one, cudaStreamCaptureModeRelaxed));
   OK (cudaMalloc (&memory, 4));
   g_assert_cmpint (cudaStreamSynchronize (one), ==, cudaErrorStreamCaptureUnsupported);
+  g_assert_cmpint (cudaStreamEndCapture (one, &graph), ==, cudaErrorStreamCaptureInvalidated);
+  OK (cudaStreamBeginCapture (one, cudaStreamCaptureModeThreadLocal));
+  g_assert_cmpint (cudaMemcpyAsync (memory, &log, 4, cudaMemcpyHostToDevice, one), ==, cudaErrorStreamCaptureUnsupported);
   g_assert_cmpint (cudaStreamEndCapture (one, &graph), ==, cudaErrorStreamCaptureInvalidated);
   OK (cudaFree (memory));
   OK (cudaStreamBeginCapture (one, cudaStreamCaptureModeThreadLocal));
@@ -424,14 +428,18 @@ test_product (gconstpointer data)
 
   OK (cublasLtMatmulAlgoGetHeuristic (handle, desc, m[0].layout, m[1].layout, m[2].layout, m[3].layout, preference, 8, results, &n_results));
   for (int i = 0; i < n_results; i++)
-    g_assert_cmpuint (results[i].workspaceSize, ==, 0);
+    if (results[i].state == CUBLAS_STATUS_SUCCESS)
+      g_assert_cmpuint (results[i].workspaceSize, ==, 0);
   OK (cublasLtMatmulPreferenceSetAttribute (preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &max_workspace, 8));
   OK (cublasLtMatmulAlgoGetHeuristic (handle, desc, m[0].layout, m[1].layout, m[2].layout, m[3].layout, preference, 8, results, &n_results));
-  g_assert_cmpint (n_results, >=, 3);
+  g_assert_cmpint (n_results, >=, 4);
+  g_assert_cmpint (results[1].state, ==, CUBLAS_STATUS_NOT_SUPPORTED);
   for (int i = 0; i < n_results; i++)
     {
       cublasLtMatmulHeuristicResult_t result;
 
+      if (results[i].state != CUBLAS_STATUS_SUCCESS)
+        continue;
       OK (cublasLtMatmulAlgoCheck (handle, desc, m[0].layout, m[1].layout, m[2].layout, m[3].layout, &results[i].algo, &result));
       g_assert_cmpuint (result.workspaceSize, ==, results[i].workspaceSize);
       if (result.workspaceSize > 0)
@@ -452,6 +460,171 @@ test_product (gconstpointer data)
   OK (cublasLtDestroy (handle));
 }
 
+/* 16 × 16 × 16, as the real library takes and refuses it. */
+typedef struct
+{
+  cublasLtHandle_t handle;
+  cublasLtMatmulDesc_t desc;
+  cublasLtMatrixLayout_t layout[4];
+  cublasLtMatmulPreference_t preference;
+  char *memory;             /* 1 KiB for each matrix, then for vectors */
+  void *workspace;
+  cublasLtMatmulHeuristicResult_t results[8];
+} Rules;
+
+static cublasStatus_t
+choose (Rules *self)
+{
+  int n;
+
+  return cublasLtMatmulAlgoGetHeuristic (self->handle, self->desc, self->layout[0], self->layout[1], self->layout[2],
+                                         self->layout[3], self->preference, 8, self->results, &n);
+}
+
+static cublasStatus_t
+multiply (Rules *self,
+          gsize  d,
+          gsize  workspace)
+{
+  const float one = 1;
+
+  return cublasLtMatmul (self->handle, self->desc, &one, self->memory, self->layout[0], self->memory + 1024, self->layout[1],
+                         &one, self->memory + 2048, self->layout[2], self->memory + d, self->layout[3],
+                         &self->results[0].algo, (char *) self->workspace + workspace, 1 << 20, NULL);
+}
+
+static void
+rules_init (Rules        *self,
+            cudaDataType  type)
+{
+  const gint32 transposed = CUBLAS_OP_T;
+  const guint64 max_workspace = 1 << 20;
+
+  OK (cublasLtCreate (&self->handle));
+  OK (cublasLtMatmulDescCreate (&self->desc, CUBLAS_COMPUTE_32F, CUDA_R_32F));
+  OK (cublasLtMatmulDescSetAttribute (self->desc, CUBLASLT_MATMUL_DESC_TRANSA, &transposed, 4));
+  for (guint i = 0; i < 4; i++)
+    OK (cublasLtMatrixLayoutCreate (&self->layout[i], i < 2 ? type : CUDA_R_16BF, 16, 16, 16));
+  OK (cublasLtMatmulPreferenceCreate (&self->preference));
+  OK (cublasLtMatmulPreferenceSetAttribute (self->preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &max_workspace, 8));
+  OK (cudaMalloc ((void **) &self->memory, 8192));
+  OK (cudaMemset (self->memory, 0, 8192));
+  OK (cudaMalloc (&self->workspace, (1 << 20) + 256));
+}
+
+static void
+rules_clear (Rules *self)
+{
+  OK (cudaFree (self->memory));
+  OK (cudaFree (self->workspace));
+  OK (cublasLtMatmulPreferenceDestroy (self->preference));
+  for (guint i = 0; i < 4; i++)
+    OK (cublasLtMatrixLayoutDestroy (self->layout[i]));
+  OK (cublasLtMatmulDescDestroy (self->desc));
+  OK (cublasLtDestroy (self->handle));
+}
+
+static void
+test_product_rules (void)
+{
+  const guint32 bias = CUBLASLT_EPILOGUE_BIAS;
+  Rules rules = { 0 };
+  void *vector;
+
+  set_up ();
+  rules_init (&rules, CUDA_R_16BF);
+  OK (choose (&rules));
+  OK (multiply (&rules, 2048, 0));
+  OK (multiply (&rules, 3072, 0));
+  g_assert_cmpint (multiply (&rules, 1024 + 256, 0), ==, CUBLAS_STATUS_INVALID_VALUE);  /* over an operand */
+  g_assert_cmpint (multiply (&rules, 2048 + 256, 0), ==, CUBLAS_STATUS_INVALID_VALUE);  /* over a part of C */
+  g_assert_cmpint (multiply (&rules, 3072, 16), ==, CUBLAS_STATUS_INVALID_VALUE);       /* workspace not aligned */
+  OK (cublasLtMatmulDescSetAttribute (rules.desc, CUBLASLT_MATMUL_DESC_EPILOGUE, &bias, 4));
+  g_assert_cmpint (choose (&rules), ==, CUBLAS_STATUS_INVALID_VALUE);                   /* a bias that is nowhere */
+  vector = rules.memory + 4096;
+  OK (cublasLtMatmulDescSetAttribute (rules.desc, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &vector, sizeof vector));
+  OK (choose (&rules));
+  fake_cuda_config ()->major = 7;
+  g_assert_cmpint (choose (&rules), ==, CUBLAS_STATUS_NOT_SUPPORTED);                   /* no bfloat16 */
+  rules_clear (&rules);
+}
+
+static void
+test_float8_rules (void)
+{
+  const gint32 vectors = CUBLASLT_MATMUL_MATRIX_SCALE_OUTER_VEC_32F;
+  const cublasLtMatmulDescAttributes_t pointers[] = { CUBLASLT_MATMUL_DESC_A_SCALE_POINTER, CUBLASLT_MATMUL_DESC_B_SCALE_POINTER };
+  Rules rules = { 0 };
+
+  set_up ();
+  rules_init (&rules, CUDA_R_8F_E4M3);
+  OK (choose (&rules));
+  OK (cublasLtMatmulDescSetAttribute (rules.desc, CUBLASLT_MATMUL_DESC_A_SCALE_MODE, &vectors, 4));
+  g_assert_cmpint (choose (&rules), ==, CUBLAS_STATUS_NOT_SUPPORTED);                   /* one alone */
+  OK (cublasLtMatmulDescSetAttribute (rules.desc, CUBLASLT_MATMUL_DESC_B_SCALE_MODE, &vectors, 4));
+  g_assert_cmpint (choose (&rules), ==, CUBLAS_STATUS_INVALID_VALUE);                   /* which are nowhere */
+  for (guint i = 0; i < 2; i++)
+    {
+      void *scales = rules.memory + 4096 + i * 256;
+
+      OK (cublasLtMatmulDescSetAttribute (rules.desc, pointers[i], &scales, sizeof scales));
+    }
+  OK (choose (&rules));
+  OK (multiply (&rules, 3072, 0));
+  fake_cuda_config ()->blas_version = 120805;
+  g_assert_cmpint (choose (&rules), ==, CUBLAS_STATUS_NOT_SUPPORTED);
+  fake_cuda_config ()->blas_version = 120900;
+  OK (choose (&rules));
+  fake_cuda_config ()->major = 8;
+  fake_cuda_config ()->minor = 9;
+  g_assert_cmpint (choose (&rules), ==, CUBLAS_STATUS_NOT_SUPPORTED);
+  rules_clear (&rules);
+}
+
+/* The library's own runtime keeps its errors to itself; only what cannot be mended shows elsewhere. */
+static void
+test_library_errors (void)
+{
+  cublasLtHandle_t handle;
+  gsize available, total;
+
+  set_up ();
+  fake_cuda_fail_at (1, cudaErrorInvalidValue);
+  g_assert_cmpint (cublasLtCreate (&handle), ==, CUBLAS_STATUS_INVALID_VALUE);
+  g_assert_cmpint (cudaGetLastError (), ==, cudaSuccess);
+  fake_cuda_fail_at (1, cudaErrorLaunchFailure);
+  g_assert_cmpint (cublasLtCreate (&handle), ==, CUBLAS_STATUS_EXECUTION_FAILED);
+  g_assert_cmpint (cudaGetLastError (), ==, cudaSuccess);
+  g_assert_cmpint (cudaMemGetInfo (&available, &total), ==, cudaErrorLaunchFailure);
+  g_assert_cmpint (cudaGetLastError (), ==, cudaErrorLaunchFailure);
+  fake_cuda_reset ();
+}
+
+/* A kernel goes to a stream of the current device, an event to one of its own. */
+static void
+test_devices (void)
+{
+  cudaStream_t stream;
+  cudaEvent_t event;
+  int log = 0;
+  Note *it = g_new0 (Note, 1);
+
+  set_up ();
+  fake_cuda_config ()->n_devices = 2;
+  it->log = &log;
+  OK (cudaStreamCreate (&stream));
+  OK (cudaSetDevice (1));
+  OK (cudaEventCreate (&event));
+  g_assert_cmpint (fake_cuda_enqueue (stream, take_note, it, g_free), ==, cudaErrorInvalidResourceHandle);
+  g_assert_cmpint (cudaEventRecord (event, stream), ==, cudaErrorInvalidResourceHandle);
+  OK (cudaSetDevice (0));
+  note (stream, &log, 4);
+  g_assert_cmpint (log, ==, 4);
+  OK (cudaEventDestroy (event));
+  OK (cudaStreamDestroy (stream));
+  cudaGetLastError ();
+}
+
 int
 main (int   argc,
       char *argv[])
@@ -463,7 +636,11 @@ main (int   argc,
 #endif
   g_test_add_func ("/toolkit/deferred", test_deferred);
   g_test_add_func ("/toolkit/capture", test_capture);
+  g_test_add_func ("/toolkit/devices", test_devices);
   g_test_add_func ("/toolkit/injection", test_injection);
+  g_test_add_func ("/toolkit/library-errors", test_library_errors);
+  g_test_add_func ("/toolkit/product-rules", test_product_rules);
+  g_test_add_func ("/toolkit/float8-rules", test_float8_rules);
   for (guint i = 0; i < G_N_ELEMENTS (cases); i++)
     g_test_add_data_func (cases[i].path, &cases[i], test_product);
   return g_test_run ();

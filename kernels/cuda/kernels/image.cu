@@ -127,22 +127,22 @@ struct ImageConv
   int          n_rows;       /* of all images */
 };
 
-/* Value l of the lane's 32, summed over all lanes, to lane l. */
+/* Value l of the lane's 32, summed over all lanes, to lane l: N values of each of 2 N lanes' become half as many. */
+template <int N = 16>
 static __device__ __forceinline__ float
 transpose_sum (float (&values)[32])
 {
-  const int lane = static_cast<int> (threadIdx.x) % 32;
+  const bool upper = (static_cast<int> (threadIdx.x) & N) != 0;
 
 #pragma unroll
-  for (int n = 16; n > 0; n /= 2)
-#pragma unroll
-    for (int i = 0; i < n; i++)
-      {
-        const bool upper = (lane & n) != 0;
-        const float kept = upper ? values[i + n] : values[i], given = upper ? values[i] : values[i + n];
+  for (int i = 0; i < N; i++)
+    {
+      const float kept = upper ? values[i + N] : values[i], given = upper ? values[i] : values[i + N];
 
-        values[i] = kept + __shfl_xor_sync (FULL_WARP, given, n);
-      }
+      values[i] = kept + __shfl_xor_sync (FULL_WARP, given, N);
+    }
+  if constexpr (N > 1)
+    return transpose_sum<N / 2> (values);
   return values[0];
 }
 

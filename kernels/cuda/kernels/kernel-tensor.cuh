@@ -102,10 +102,7 @@ copy_async (void *shared, const void *global)
 {
   static_assert (BYTES == 8 || BYTES == 16, "8 or 16 bytes");
 #ifdef CUDA_EMULATED
-  if constexpr (BYTES == 16)
-    emulated_cp_async_16 (shared, global, 16);
-  else
-    memcpy (shared, global, BYTES);
+  emulated_cp_async (shared, global, BYTES, BYTES);
 #elif defined __CUDA_ARCH__ && __CUDA_ARCH__ < 800
   unsigned words[BYTES / 4];
 
@@ -123,7 +120,9 @@ copy_async (void *shared, const void *global)
 static __device__ __forceinline__ void
 wait_for_copies ()
 {
-#if !defined CUDA_EMULATED && defined __CUDA_ARCH__ && __CUDA_ARCH__ >= 800
+#ifdef CUDA_EMULATED
+  emulated_cp_async_wait_all ();
+#elif defined __CUDA_ARCH__ && __CUDA_ARCH__ >= 800
   asm volatile ("cp.async.wait_all;" ::: "memory");
 #endif
 }

@@ -16,7 +16,6 @@
 namespace emulator
 {
 
-static constexpr int max_threads = 1024;
 static constexpr size_t max_static_shared = 48 * 1024;
 static constexpr size_t max_arguments = 4096;
 
@@ -191,6 +190,12 @@ draw_start (int n)
   return order < first_seed ? 0 : random_below (2 * static_cast<unsigned> (n));
 }
 
+bool
+draw_early ()
+{
+  return order >= first_seed && random_below (2) == 0;
+}
+
 static void
 go_to (Fiber *to)
 {
@@ -353,6 +358,7 @@ end_thread (Work *me)
 {
   Warp *warp = &warps[me->rank / warp_size];
 
+  check_copies (me->rank);
   me->state = State::done;
   n_done++;
   warp->done |= 1u << me->lane;

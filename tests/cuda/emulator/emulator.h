@@ -45,6 +45,7 @@ namespace emulator
 /* ---- the running thread ---- */
 
 constexpr int warp_size = 32;
+constexpr int max_threads = 1024;   /* of a block */
 constexpr unsigned full_warp = 0xffffffff;
 
 struct Thread
@@ -163,6 +164,11 @@ void use_shared (SharedUse *use, void *memory, size_t size, Site site);
 void *dynamic_shared ();
 /* Does the running block own these bytes? */
 bool is_shared (const void *memory, size_t size);
+
+/* Whether an asynchronous copy that begins now is over at once. */
+bool draw_early ();
+/* Ends the process where the thread, which is about to end, has copies under way. */
+void check_copies (int rank);
 
 /* ---- what threads do together ---- */
 
@@ -313,6 +319,8 @@ void emulated_ldmatrix_x4 (unsigned r[4], const void *row, EMULATOR_SITE);
 void emulated_ldmatrix_x4_trans (unsigned r[4], const void *row, EMULATOR_SITE);
 void emulated_ldmatrix_x2 (unsigned r[2], const void *row, EMULATOR_SITE);
 void emulated_ldmatrix_x2_trans (unsigned r[2], const void *row, EMULATOR_SITE);
-/* cp.async.cg.shared.global of 16 bytes, of which the last 16 − @valid_bytes become zero. The bytes
- * are there at once. */
-void emulated_cp_async_16 (void *shared, const void *global, int valid_bytes, EMULATOR_SITE);
+/* cp.async.shared.global of @size bytes (4, 8 or 16), of which those behind @valid become zero. They are there
+ * for the thread when it has waited, and until then nothing is. */
+void emulated_cp_async (void *shared, const void *global, int size, int valid, EMULATOR_SITE);
+/* cp.async.wait_all */
+void emulated_cp_async_wait_all ();

@@ -193,16 +193,3 @@ emulated_ldmatrix_x2_trans (unsigned r[2], const void *row, emulator::Site site)
 {
   emulator::load_matrix<2, true> (r, row, site);
 }
-
-void
-emulated_cp_async_16 (void *shared, const void *global, int valid_bytes, emulator::Site site)
-{
-  if (reinterpret_cast<uintptr_t> (shared) % 16 != 0 || reinterpret_cast<uintptr_t> (global) % 16 != 0)
-    emulator::fail ("an address of cp.async is no multiple of 16 bytes", site);
-  if (valid_bytes < 0 || valid_bytes > 16)
-    emulator::fail ("cp.async copies 0 to 16 bytes", site);
-  if (!emulator::is_shared (shared, 16))
-    emulator::fail ("the destination of cp.async is not in shared memory", site);
-  memcpy (shared, global, static_cast<size_t> (valid_bytes));
-  memset (static_cast<char *> (shared) + valid_bytes, 0, static_cast<size_t> (16 - valid_bytes));
-}

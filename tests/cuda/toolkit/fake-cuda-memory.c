@@ -398,12 +398,18 @@ queue_copy (Copy                copy,
   if (copy.to_pitch < copy.width || (copy.from != NULL && copy.from_pitch < copy.width) ||
       !is_valid_end (copy.to, to_size, kind & 1) || (copy.from != NULL && !is_valid_end (copy.from, from_size, (kind & 2) != 0)))
     return fake_cuda_error (cudaErrorInvalidValue);
-  /* Pageable memory is read before the call returns, and written before it returns. */
-  if (copy.from != NULL && find (copy.from) == NULL && !fake_stream_is_capturing (stream))
-    copy.from = copy.owned = g_memdup2 (copy.from, from_size);
   pageable_target = find (copy.to) == NULL;
+  /* Pageable memory is read before the call returns, and written before it returns. In a graph it would be
+   * what it is at the time of a replay, if it is there then. */
+  if (fake_stream_is_capturing (stream) && (pageable_target || (copy.from != NULL && find (copy.from) == NULL)))
+    {
+      error = fake_refuse_in_capture ();
+      return error != cudaSuccess ? error : fake_cuda_error (cudaErrorStreamCaptureUnsupported);
+    }
+  if (copy.from != NULL && find (copy.from) == NULL)
+    copy.from = copy.owned = g_memdup2 (copy.from, from_size);
   error = fake_stream_queue (stream, (FakeOp) { copy_run, g_memdup2 (&copy, sizeof copy), copy_free, FALSE });
-  if (error == cudaSuccess && pageable_target && !fake_stream_is_capturing (stream))
+  if (error == cudaSuccess && pageable_target)
     fake_stream_drain (stream);
   return error;
 }

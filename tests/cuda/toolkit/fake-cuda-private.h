@@ -19,9 +19,6 @@ typedef struct
   gboolean kernel;                    /* counts as a launch */
 } FakeOp;
 
-typedef struct _FakeStream FakeStream;
-typedef struct _FakeEvent FakeEvent;
-
 extern GRecMutex fake_mutex;
 
 /* Locks until the end of the scope. */
@@ -53,5 +50,7 @@ gboolean    fake_stream_is_capturing(cudaStream_t  stream);
 void        fake_streams_reset      (void);
 void        fake_memory_reset       (void);
 void        fake_count_launch       (void);
+/* Of the calling thread. */
+int         fake_current_device     (void);
 
 G_END_DECLS

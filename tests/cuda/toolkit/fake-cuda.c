@@ -14,32 +14,47 @@ GRecMutex fake_mutex;
 static GHashTable *objects;      /* address → kind */
 static unsigned long n_calls, fail_call, n_launches;
 static cudaError_t fail_error, lost_error, last_error;
+static gboolean lost_told;       /* by a call of this runtime, not of another one inside a library */
 static const char *failed_call;
 
 static int
-number_of_environment (const char *name)
+number_of_environment (const char *name,
+                       int         otherwise)
 {
   const char *text = g_getenv (name);
 
-  return text != NULL ? atoi (text) : 0;
+  return text != NULL ? atoi (text) : otherwise;
+}
+
+static void
+read_failure (void)
+{
+  const char *text = g_getenv ("FAKE_CUDA_FAIL"), *code = text != NULL ? strchr (text, ':') : NULL;
+
+  if (code == NULL)
+    return;
+  fail_call = strtoul (text, NULL, 10);
+  fail_error = (cudaError_t) atoi (code + 1);
 }
 
 static const FakeCudaConfig *
 get_config (void)
 {
-  if (config.name == NULL)
-    config = (FakeCudaConfig) {
-      .n_devices = 1,
-      .major = 9,
-      .n_multiprocessors = 132,
-      .driver_version = 13000,
-      .blas_version = 130000,
-      .memory = (gsize) 16 << 30,
-      .others = (gsize) 1 << 30,
-      .name = "Emulated GPU",
-      .deferred = number_of_environment ("FAKE_CUDA_DEFERRED"),
-      .order = (unsigned) number_of_environment ("FAKE_CUDA_ORDER"),
-    };
+  if (config.name != NULL)
+    return &config;
+  config = (FakeCudaConfig) {
+    .n_devices = number_of_environment ("FAKE_CUDA_DEVICES", 1),
+    .major = 9,
+    .n_multiprocessors = 132,
+    .driver_version = number_of_environment ("FAKE_CUDA_DRIVER", 13000),
+    .blas_version = 130000,
+    .memory = (gsize) number_of_environment ("FAKE_CUDA_MEMORY", 16 << 10) << 20,
+    .others = (gsize) 1 << 30,
+    .name = "Emulated GPU",
+    .deferred = number_of_environment ("FAKE_CUDA_DEFERRED", FALSE),
+    .order = (unsigned) number_of_environment ("FAKE_CUDA_ORDER", 0),
+  };
+  read_failure ();
   return &config;
 }
 
@@ -59,6 +74,7 @@ fake_cuda_reset (void)
   n_calls = fail_call = n_launches = 0;
   fail_error = lost_error = last_error = cudaSuccess;
   failed_call = NULL;
+  lost_told = FALSE;
   fake_streams_reset ();
   fake_memory_reset ();
 }
@@ -125,7 +141,10 @@ fake_cuda_error (cudaError_t error)
   if (error != cudaSuccess)
     last_error = error;
   if (is_fatal (error))
-    lost_error = error;
+    {
+      lost_error = error;
+      lost_told = TRUE;
+    }
   return error;
 }
 
@@ -133,6 +152,7 @@ cudaError_t
 fake_cuda_enter (const char *name)
 {
   FAKE_LOCK ();
+  const int driver = get_config ()->driver_version;
 
   if (++n_calls == fail_call)
     {
@@ -142,20 +162,34 @@ fake_cuda_enter (const char *name)
   if (lost_error != cudaSuccess)
     return fake_cuda_error (lost_error);
   /* A driver of the runtime's major version or a newer one; an older one at least says what it is. */
-  if (get_config ()->driver_version / 1000 < CUDART_VERSION / 1000 && strstr (name, "GetVersion") == NULL)
+  if (driver / 1000 < CUDART_VERSION / 1000 && strstr (name, "GetVersion") == NULL)
     return fake_cuda_error (cudaErrorInsufficientDriver);
   return cudaSuccess;
+}
+
+cudaError_t
+fake_cuda_enter_apart (const char *name)
+{
+  FAKE_LOCK ();
+  const cudaError_t before = last_error;
+  const gboolean told = lost_told;
+  const cudaError_t error = fake_cuda_enter (name);
+
+  last_error = before;
+  lost_told = told;
+  return error;
 }
 
 cudaError_t
 cudaGetLastError (void)
 {
   FAKE_LOCK ();
-  cudaError_t error = fake_cuda_enter ("cudaGetLastError");
+  const gboolean unseen = lost_error != cudaSuccess && !lost_told;
+  cudaError_t error = unseen ? fake_cuda_enter_apart ("cudaGetLastError") : fake_cuda_enter ("cudaGetLastError");
 
-  if (error == cudaSuccess)
+  if (error == cudaSuccess || unseen)
     error = last_error;
-  last_error = lost_error;
+  last_error = unseen ? cudaSuccess : lost_error;
   return error;
 }
 
@@ -310,11 +344,17 @@ cudaGetDeviceCount (int *count)
 
 static GPrivate chosen_device;
 
+int
+fake_current_device (void)
+{
+  return GPOINTER_TO_INT (g_private_get (&chosen_device));
+}
+
 cudaError_t
 cudaGetDevice (int *device)
 {
   FAKE_ENTER ("cudaGetDevice");
-  *device = GPOINTER_TO_INT (g_private_get (&chosen_device));
+  *device = fake_current_device ();
   return cudaSuccess;
 }
 

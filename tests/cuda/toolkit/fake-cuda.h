@@ -1,6 +1,6 @@
 /* fake-cuda.h — steers the CUDA runtime that is none
  *
- * fake-cuda*.c and fake-cublaslt.c implement the calls of include/ on the processor: memory is host
+ * fake-cuda*.c and fake-cublaslt*.c implement the calls of include/ on the processor: memory is host
  * memory with guards around it, filled with NaN; a stream runs its work at once, or only when
  * somebody waits for it; captured work is kept and replayed. What the real runtime refuses is refused here
  * with the same code. Everything is behind one lock, so calls may come from any thread.
@@ -35,8 +35,9 @@ typedef struct
 
 /* Back to a healthy device of the above figures. */
 void        fake_cuda_reset            (void);
-/* What the next calls find; takes effect at once (transfer none). FAKE_CUDA_DEFERRED=1 and
- * FAKE_CUDA_ORDER=… in the environment are what a program begins with that cannot call this. */
+/* What the next calls find; takes effect at once (transfer none). A program that cannot call this begins with
+ * what FAKE_CUDA_DEFERRED, FAKE_CUDA_ORDER, FAKE_CUDA_DEVICES, FAKE_CUDA_DRIVER and FAKE_CUDA_MEMORY (MiB) in its
+ * environment say; FAKE_CUDA_FAIL=CALL:CODE is fake_cuda_fail_at (). */
 FakeCudaConfig *fake_cuda_config       (void);
 
 /* The @call_number-th call from now (the next is 1) of a runtime or cuBLASLt function returns
@@ -60,7 +61,7 @@ unsigned long fake_cuda_count_launches (void);   /* kernels and products that ra
 /* Aborts with a message where bytes around an allocation were written. */
 void        fake_cuda_check_guards     (void);
 
-/* ---- for the kernels' side, emulator.h and fake-cublaslt.c ---- */
+/* ---- for the kernels' side, emulator.h and fake-cublaslt*.c ---- */
 
 /* Queues @run (@data) as a kernel of @stream, or adds it to the graph that is captured. @data is
  * freed with @free_data, when it has run or with its graph. */
@@ -70,6 +71,8 @@ cudaError_t fake_cuda_enqueue          (cudaStream_t   stream,
                                         void         (*free_data) (void *data));
 /* Enters a call: what it must return, or cudaSuccess. */
 cudaError_t fake_cuda_enter            (const char    *name);
+/* The same for a call of a library that has a runtime of its own inside: cudaGetLastError() does not see it. */
+cudaError_t fake_cuda_enter_apart      (const char    *name);
 /* Makes @error the last error and returns it. */
 cudaError_t fake_cuda_error            (cudaError_t    error);
 /* Are the @size bytes at @memory inside one allocation that a kernel can reach? */
