@@ -18,7 +18,7 @@ source=$(cd "$here/../.." && pwd)
 [ -x "$build/app/dimr" ] || { echo "pack.sh: $build is no build with app/dimr in it: run ninja there first" >&2; exit 1; }
 mkdir -p "$2"
 folder=$(cd "$2" && pwd)
-rm -rf "$folder/bin" "$folder/lib" "$folder/data" "$folder/reference" "$folder/bench" "$folder/gpu-tests"
+rm -rf "${folder:?}/bin" "${folder:?}/lib" "$folder/data" "$folder/reference" "$folder/bench" "$folder/gpu-tests"
 mkdir -p "$folder/bin" "$folder/lib" "$folder/data/models" "$folder/bench"
 
 # One test a line: name, program, environment, with tabs between them; meson knows the suite. What takes arguments is
