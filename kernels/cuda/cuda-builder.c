@@ -38,6 +38,8 @@ static const CudaOp * const ops[DIMR_N_OPS] = {
   [DIMR_OP_GELU_TANH] = &cuda_op_gelu_tanh,
   [DIMR_OP_MODULATE] = &cuda_op_modulate,
   [DIMR_OP_GATED_ADD] = &cuda_op_gated_add,
+  [DIMR_OP_ADA_RMS_NORM] = &cuda_op_ada_rms_norm,
+  [DIMR_OP_AXIAL_ROPE] = &cuda_op_axial_rope,
   [DIMR_OP_IMAGE_TO_MAP] = &cuda_op_image_to_map,
   [DIMR_OP_UPSAMPLE_NEAREST] = &cuda_op_upsample_nearest,
   [DIMR_OP_GROUP_STATS] = &cuda_op_group_stats,
@@ -71,8 +73,14 @@ static const CudaOp * const ops[DIMR_N_OPS] = {
   [DIMR_OP_GELU_TANH_GRAD] = &cuda_op_gelu_tanh_grad,
   [DIMR_OP_SUM_PRODUCTS] = &cuda_op_sum_products,
   [DIMR_OP_PAD_CHANNELS] = &cuda_op_pad_channels,
+  [DIMR_OP_ADA_RMS_NORM_GRAD] = &cuda_op_ada_rms_norm_grad,
+  [DIMR_OP_ADA_RMS_NORM_SCALE_GRAD] = &cuda_op_ada_rms_norm_scale_grad,
+  [DIMR_OP_AXIAL_ROPE_GRAD] = &cuda_op_axial_rope_grad,
+  [DIMR_OP_AXIAL_ROPE_PARAM_GRAD] = &cuda_op_axial_rope_param_grad,
   [DIMR_OP_MEAN_SQUARE] = &cuda_op_mean_square,
   [DIMR_OP_MEAN_SQUARE_GRAD] = &cuda_op_mean_square_grad,
+  [DIMR_OP_CROSS_ENTROPY] = &cuda_op_cross_entropy,
+  [DIMR_OP_CROSS_ENTROPY_GRAD] = &cuda_op_cross_entropy_grad,
 };
 
 const CudaOp *

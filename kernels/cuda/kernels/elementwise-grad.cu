@@ -1,4 +1,4 @@
-/* elementwise-grad.cu — gradients of SILU, GELU, GELU_TANH and GEGLU, and the loss
+/* elementwise-grad.cu — gradients of SILU, GELU, GELU_TANH and GEGLU
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -128,82 +128,4 @@ cuda_geglu_grad (cudaStream_t stream,
   if (n == 0)
     return cudaSuccess;
   return CUDA_DISPATCH (type, launch_slope, stream, CUDA_FUNCTION_GELU, a, b, dy, out, n);
-}
-
-/* ---- MEAN_SQUARE: a block a sample ---- */
-
-#define LOSS_THREADS 512
-
-static __global__ void __launch_bounds__ (LOSS_THREADS)
-mean_square_kernel (const float *__restrict__ a,
-                    const float *__restrict__ b,
-                    float *__restrict__       out,
-                    int                       n)
-{
-  CUDA_SHARED (float, slots, [1][32]);
-  const size_t first = static_cast<size_t> (blockIdx.x) * static_cast<size_t> (n);
-  float sum[1] = { 0 };
-
-  kernel_begin ();
-#pragma unroll 4
-  for (int i = static_cast<int> (threadIdx.x); i < n; i += LOSS_THREADS)
-    {
-      const float rest = a[first + static_cast<size_t> (i)] - b[first + static_cast<size_t> (i)];
-
-      sum[0] = fmaf (rest, rest, sum[0]);
-    }
-  block_sum<LOSS_THREADS / 32> (sum, slots);
-  if (threadIdx.x == 0)
-    out[blockIdx.x] = sum[0] / static_cast<float> (n);
-}
-
-/* grid (parts of a sample, samples up to the grid's limit) */
-static __global__ void __launch_bounds__ (THREADS)
-mean_square_grad_kernel (const float *__restrict__ a,
-                         const float *__restrict__ b,
-                         const float *__restrict__ dy,
-                         float *__restrict__       out,
-                         int                       batch,
-                         int                       n)
-{
-  const int i = static_cast<int> (blockIdx.x) * THREADS + static_cast<int> (threadIdx.x);
-
-  kernel_begin ();
-  if (i >= n)
-    return;
-  for (int sample = static_cast<int> (blockIdx.y); sample < batch; sample += static_cast<int> (gridDim.y))
-    {
-      const size_t at = static_cast<size_t> (sample) * static_cast<size_t> (n) + static_cast<size_t> (i);
-
-      out[at] = 2.f / static_cast<float> (n) * dy[sample] * (a[at] - b[at]);
-    }
-}
-
-cudaError_t
-cuda_mean_square (cudaStream_t stream,
-                  const float *a,
-                  const float *b,
-                  float       *out,
-                  int          batch,
-                  int          n)
-{
-  if (batch <= 0 || n <= 0)
-    return cudaSuccess;
-  return CUDA_LAUNCH (mean_square_kernel, static_cast<unsigned> (batch), LOSS_THREADS, 0, stream, a, b, out, n);
-}
-
-cudaError_t
-cuda_mean_square_grad (cudaStream_t stream,
-                       const float *a,
-                       const float *b,
-                       const float *dy,
-                       float       *out,
-                       int          batch,
-                       int          n)
-{
-  const dim3 grid (static_cast<unsigned> (divide_up (n, THREADS)), static_cast<unsigned> (min (batch, 65535)));
-
-  if (batch <= 0 || n <= 0)
-    return cudaSuccess;
-  return CUDA_LAUNCH (mean_square_grad_kernel, grid, THREADS, 0, stream, a, b, dy, out, batch, n);
 }
