@@ -8,6 +8,8 @@
 #include <locale.h>
 #include <string.h>
 
+#define USAGE_WIDTH 37
+
 static const struct
 {
   const char *name;
@@ -23,6 +25,9 @@ static const struct
   { "convert", studio_cli_convert, "IN OUT.safetensors", N_("rewrite a checkpoint as safetensors") },
   { "decode", studio_cli_decode, "--autoencoder FILE --input FILE", N_("make pictures of latents") },
   { "encode", studio_cli_encode, "--autoencoder FILE --input DIR", N_("make latents of pictures") },
+  { "classify", studio_cli_classify, "PICTURE…", N_("tell what is on pictures") },
+  { "score", studio_cli_score, "FOLDER…", N_("how recognisable generated pictures are") },
+  { "fid", studio_cli_fid, "FOLDER FOLDER", N_("how far two sets of pictures are apart") },
   { "models", studio_cli_models, "", N_("list the models on this machine") },
   { "import", studio_cli_import, "PATH…", N_("add a model or an autoencoder to them") },
   { "devices", studio_cli_devices, "", N_("what this machine can compute with") },
@@ -41,7 +46,8 @@ print_help (void)
     {
       g_autofree char *left = g_strdup_printf ("%s %s", commands[i].name, commands[i].usage);
 
-      g_print ("  %-36s %s\n", left, _(commands[i].summary));
+      /* Widths of printf() count bytes. */
+      g_print ("  %s%*s %s\n", left, MAX (USAGE_WIDTH - (int) g_utf8_strlen (left, -1), 0), "", _(commands[i].summary));
     }
   g_print (_("\n“dimr COMMAND --help” explains a command with examples; “dimr --version” tells the version.\n"));
 }

@@ -262,7 +262,13 @@ test_foreign_files_are_named (void)
     { { "mid_block.attn.qkv.weight" }, "look like weights of a U-ViT" },
     { { "y_embedder.embedding_table.weight" }, "look like weights of a DiT" },
     { { "x_embedder.proj.weight", "y_embedder.y_proj.fc1.weight" }, "text-to-image" },
-    { { "a.weight", "b.weight" }, "none of its 2 tensors" },
+    { { "conv_in.weight", "time_embedding.linear_1.weight" }, "the network of a text-to-image model; needed are" },
+    { { "model.diffusion_model.joint_blocks.0.context_block.attn.qkv.weight" }, "Stable Diffusion 3" },
+    { { "double_blocks.0.img_attn.qkv.weight", "txt_in.weight" }, "FLUX" },
+    { { "unet.down_blocks.0.attn.to_q.lora_A.weight", "time_embedding.linear_1.weight" }, "a LoRA" },
+    { { "controlnet_cond_embedding.conv_in.weight" }, "a ControlNet" },
+    { { "moments", "z" }, "latents of pictures" },
+    { { "a.weight", "b.weight" }, "none of its 2 tensors belongs to a DiMR, U-ViT or DiT, whose weights are needed" },
   };
 
   for (guint i = 0; i < G_N_ELEMENTS (cases); i++)
