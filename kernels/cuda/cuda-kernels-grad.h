@@ -50,11 +50,19 @@ cudaError_t cuda_mean_square_grad (cudaStream_t       stream,
                                   int                 batch,
                                   int                 n);
 
-/* x, target [B, n] float → out [B]: −Σ target · log softmax (x); where there is a dy [B], out [B, n]: the gradient of x */
+/* x, target [B, n] float → out [B]: −Σ target · log softmax (x) */
 cudaError_t cuda_cross_entropy   (cudaStream_t        stream,
                                   const float        *x,
                                   const float        *target,
-                                  const float        *dy,        /* NULL: forward */
+                                  float              *out,
+                                  int                 batch,
+                                  int                 n);
+
+/* x, target [B, n], dy [B] float → out [B, n]: dy · (Σ target · softmax (x) − target) */
+cudaError_t cuda_cross_entropy_grad (cudaStream_t     stream,
+                                  const float        *x,
+                                  const float        *target,
+                                  const float        *dy,
                                   float              *out,
                                   int                 batch,
                                   int                 n);

@@ -7,7 +7,7 @@
 /* (a, b), and for the gradients (a, b, dy [B]) */
 typedef struct
 {
-  gboolean squares;
+  gboolean entropy; /* CROSS_ENTROPY (x, target), else MEAN_SQUARE (a, b) */
   const float *a, *b, *dy;
   float *out;
   int batch, n;
@@ -20,10 +20,14 @@ launch_loss (CudaDevice     *device,
              GError        **error)
 {
   const LossLaunch *self = data;
-  const cudaError_t status =
-    !self->squares     ? cuda_cross_entropy (stream, self->a, self->b, self->dy, self->out, self->batch, self->n)
-    : self->dy != NULL ? cuda_mean_square_grad (stream, self->a, self->b, self->dy, self->out, self->batch, self->n)
-                       : cuda_mean_square (stream, self->a, self->b, self->out, self->batch, self->n);
+  cudaError_t status;
+
+  if (self->entropy)
+    status = self->dy != NULL ? cuda_cross_entropy_grad (stream, self->a, self->b, self->dy, self->out, self->batch, self->n)
+                              : cuda_cross_entropy (stream, self->a, self->b, self->out, self->batch, self->n);
+  else
+    status = self->dy != NULL ? cuda_mean_square_grad (stream, self->a, self->b, self->dy, self->out, self->batch, self->n)
+                              : cuda_mean_square (stream, self->a, self->b, self->out, self->batch, self->n);
 
   return cuda_device_check (device, status, error);
 }
@@ -37,7 +41,7 @@ loss_prepare (CudaBuilder    *builder,
   LossLaunch *launch = cuda_builder_alloc (builder, sizeof *launch);
 
   *launch = (LossLaunch){
-    .squares = node->op == DIMR_OP_MEAN_SQUARE || node->op == DIMR_OP_MEAN_SQUARE_GRAD,
+    .entropy = node->op == DIMR_OP_CROSS_ENTROPY || node->op == DIMR_OP_CROSS_ENTROPY_GRAD,
     .a = cuda_builder_read (builder, id, 0),
     .b = cuda_builder_read (builder, id, 1),
     .dy = node->n_inputs > 2 ? cuda_builder_read (builder, id, 2) : NULL,

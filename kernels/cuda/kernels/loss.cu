@@ -86,62 +86,89 @@ cuda_mean_square_grad (cudaStream_t stream,
   return CUDA_LAUNCH (mean_square_grad_kernel, grid, THREADS, 0, stream, a, b, dy, out, batch, n);
 }
 
-/* ---- CROSS_ENTROPY and its gradient: a block a sample, whose classes are few ---- */
+/* ---- CROSS_ENTROPY: a warp a sample, since classes are few beside what made them ---- */
 
-/* @dy: NULL for the loss, out [B]; else out [B, K]. */
-static __global__ void __launch_bounds__ (THREADS)
+#define ENTROPY_THREADS 32
+
+/* log Σ e^x of a row, the same on every lane */
+static __device__ __forceinline__ float
+log_sum_exp (const float *__restrict__ row,
+             int                       n)
+{
+  float top = row[0], sum = 0;
+
+  for (int i = static_cast<int> (threadIdx.x); i < n; i += ENTROPY_THREADS)
+    top = fmaxf (top, row[i]);
+  top = warp_max (top);
+  for (int i = static_cast<int> (threadIdx.x); i < n; i += ENTROPY_THREADS)
+    sum += expf (row[i] - top);
+  return top + logf (warp_sum (sum));
+}
+
+static __global__ void __launch_bounds__ (ENTROPY_THREADS)
 cross_entropy_kernel (const float *__restrict__ x,
                       const float *__restrict__ target,
-                      const float *__restrict__ dy,
                       float *__restrict__       out,
                       int                       n)
 {
-  CUDA_SHARED (float, slots, [3][2][32]);
   const size_t first = static_cast<size_t> (blockIdx.x) * static_cast<size_t> (n);
-  const int lane = static_cast<int> (threadIdx.x) % 32, warp = static_cast<int> (threadIdx.x) / 32;
-  float max = -INFINITY, sums[2] = { 0, 0 }, loss[1] = { 0 }, log_sum;
+  float norm, sum = 0;
 
   kernel_begin ();
-  for (int i = static_cast<int> (threadIdx.x); i < n; i += THREADS)
-    max = fmaxf (max, x[first + static_cast<size_t> (i)]);
-  max = warp_max (max);
-  if (lane == 0)
-    slots[0][0][warp] = max;
-  __syncthreads ();
-  max = warp_max (lane < THREADS / 32 ? slots[0][0][lane] : -INFINITY);
-  for (int i = static_cast<int> (threadIdx.x); i < n; i += THREADS)
-    {
-      sums[0] += expf (x[first + static_cast<size_t> (i)] - max);
-      sums[1] += target[first + static_cast<size_t> (i)];
-    }
-  block_sum<THREADS / 32> (sums, slots[1]);
-  log_sum = logf (sums[0]);
-  for (int i = static_cast<int> (threadIdx.x); i < n; i += THREADS)
+  norm = log_sum_exp (x + first, n);
+  for (int i = static_cast<int> (threadIdx.x); i < n; i += ENTROPY_THREADS)
+    sum = fmaf (target[first + static_cast<size_t> (i)], norm - x[first + static_cast<size_t> (i)], sum);
+  sum = warp_sum (sum);
+  if (threadIdx.x == 0)
+    out[blockIdx.x] = sum;
+}
+
+static __global__ void __launch_bounds__ (ENTROPY_THREADS)
+cross_entropy_grad_kernel (const float *__restrict__ x,
+                           const float *__restrict__ target,
+                           const float *__restrict__ dy,
+                           float *__restrict__       out,
+                           int                       n)
+{
+  const size_t first = static_cast<size_t> (blockIdx.x) * static_cast<size_t> (n);
+  float norm, mass = 0;
+
+  kernel_begin ();
+  norm = log_sum_exp (x + first, n);
+  for (int i = static_cast<int> (threadIdx.x); i < n; i += ENTROPY_THREADS)
+    mass += target[first + static_cast<size_t> (i)];
+  mass = warp_sum (mass);
+  for (int i = static_cast<int> (threadIdx.x); i < n; i += ENTROPY_THREADS)
     {
       const size_t at = first + static_cast<size_t> (i);
 
-      if (dy != nullptr)
-        out[at] = dy[blockIdx.x] * (sums[1] * (expf (x[at] - max) / sums[0]) - target[at]);
-      else
-        loss[0] = fmaf (target[at], max - x[at] + log_sum, loss[0]);
+      out[at] = dy[blockIdx.x] * (mass * expf (x[at] - norm) - target[at]);
     }
-  if (dy != nullptr)
-    return;
-  block_sum<THREADS / 32> (loss, slots[2]);
-  if (threadIdx.x == 0)
-    out[blockIdx.x] = loss[0];
 }
 
 cudaError_t
 cuda_cross_entropy (cudaStream_t stream,
                     const float *x,
                     const float *target,
-                    const float *dy,
                     float       *out,
                     int          batch,
                     int          n)
 {
   if (batch <= 0 || n <= 0)
     return cudaSuccess;
-  return CUDA_LAUNCH (cross_entropy_kernel, static_cast<unsigned> (batch), THREADS, 0, stream, x, target, dy, out, n);
+  return CUDA_LAUNCH (cross_entropy_kernel, static_cast<unsigned> (batch), ENTROPY_THREADS, 0, stream, x, target, out, n);
+}
+
+cudaError_t
+cuda_cross_entropy_grad (cudaStream_t stream,
+                         const float *x,
+                         const float *target,
+                         const float *dy,
+                         float       *out,
+                         int          batch,
+                         int          n)
+{
+  if (batch <= 0 || n <= 0)
+    return cudaSuccess;
+  return CUDA_LAUNCH (cross_entropy_grad_kernel, static_cast<unsigned> (batch), ENTROPY_THREADS, 0, stream, x, target, dy, out, n);
 }
