@@ -43,6 +43,36 @@ static const CudaOp * const ops[DIMR_N_OPS] = {
   [DIMR_OP_GROUP_STATS] = &cuda_op_group_stats,
   [DIMR_OP_GROUP_NORM] = &cuda_op_group_norm,
   [DIMR_OP_CONV2D] = &cuda_op_conv2d,
+
+  [DIMR_OP_LINEAR_INPUT_GRAD] = &cuda_op_linear_input_grad,
+  [DIMR_OP_LINEAR_WEIGHT_GRAD] = &cuda_op_linear_weight_grad,
+  [DIMR_OP_SUM_ROWS] = &cuda_op_sum_rows,
+  [DIMR_OP_PAD_TOKENS] = &cuda_op_pad_tokens,
+  [DIMR_OP_TRANSPOSE] = &cuda_op_transpose,
+  [DIMR_OP_SPREAD] = &cuda_op_spread,
+  [DIMR_OP_PATCHES] = &cuda_op_patches,
+  [DIMR_OP_UNPATCH] = &cuda_op_unpatch,
+  [DIMR_OP_WINDOWS] = &cuda_op_windows,
+  [DIMR_OP_POSITION_GRAD] = &cuda_op_position_grad,
+  [DIMR_OP_EMBEDDING_GRAD] = &cuda_op_embedding_grad,
+  [DIMR_OP_TIME_PARAM_GRAD] = &cuda_op_time_param_grad,
+  [DIMR_OP_RMS_NORM_GRAD] = &cuda_op_rms_norm_grad,
+  [DIMR_OP_RMS_NORM_SCALE_GRAD] = &cuda_op_rms_norm_scale_grad,
+  [DIMR_OP_LAYER_NORM_GRAD] = &cuda_op_layer_norm_grad,
+  [DIMR_OP_LAYER_NORM_WEIGHT_GRAD] = &cuda_op_layer_norm_weight_grad,
+  [DIMR_OP_ATTENTION_GRAD] = &cuda_op_attention_grad,
+  [DIMR_OP_GEGLU_GRAD] = &cuda_op_geglu_grad,
+  [DIMR_OP_DEPTHWISE_INPUT_GRAD] = &cuda_op_depthwise_input_grad,
+  [DIMR_OP_DEPTHWISE_WEIGHT_GRAD] = &cuda_op_depthwise_weight_grad,
+  [DIMR_OP_PIXEL_UNSHUFFLE] = &cuda_op_pixel_unshuffle,
+  [DIMR_OP_CONV_TO_IMAGE_INPUT_GRAD] = &cuda_op_conv_to_image_input_grad,
+  [DIMR_OP_SILU_GRAD] = &cuda_op_silu_grad,
+  [DIMR_OP_GELU_GRAD] = &cuda_op_gelu_grad,
+  [DIMR_OP_GELU_TANH_GRAD] = &cuda_op_gelu_tanh_grad,
+  [DIMR_OP_SUM_PRODUCTS] = &cuda_op_sum_products,
+  [DIMR_OP_PAD_CHANNELS] = &cuda_op_pad_channels,
+  [DIMR_OP_MEAN_SQUARE] = &cuda_op_mean_square,
+  [DIMR_OP_MEAN_SQUARE_GRAD] = &cuda_op_mean_square_grad,
 };
 
 const CudaOp *
@@ -113,13 +143,14 @@ cuda_slot_type (const DimrGraph *graph,
                 guint            slot,
                 DimrPrecision    precision)
 {
-  const CudaOp *op = cuda_op_get (dimr_graph_peek_node (graph, id)->op);
+  const DimrNode *node = dimr_graph_peek_node (graph, id);
+  const CudaOp *op = cuda_op_get (node->op);
   const guint bit = slot <= CUDA_SLOT_RESULT ? CUDA_SLOT (slot) : 0;
 
   /* Only nodes that the device supports come here. */
   g_assert (op != NULL);
-  if (op->as_stored & bit)
-    return cuda_storage (graph, id, precision) == DIMR_DTYPE_F32 ? CUDA_TYPE_F32 : CUDA_TYPE_BF16;
+  if ((op->as_stored | op->either) & bit)
+    return cuda_storage (graph, op->either & bit ? node->inputs[slot] : id, precision) == DIMR_DTYPE_F32 ? CUDA_TYPE_F32 : CUDA_TYPE_BF16;
   return op->wide & bit ? CUDA_TYPE_F32 : cuda_type (precision);
 }
 

@@ -180,7 +180,7 @@ copy_prepare (CudaBuilder    *builder,
   CopyLaunch *launch = cuda_builder_alloc (builder, sizeof *launch);
 
   *launch = (CopyLaunch){
-    .type = builder->type,
+    .type = cuda_slot_type (builder->graph, id, CUDA_SLOT_RESULT, builder->precision),
     .x = cuda_builder_read (builder, id, 0),
     .out = cuda_builder_write (builder, id),
     .n = dimr_shape_n_elements (&x->shape),
@@ -270,7 +270,9 @@ const CudaOp cuda_op_gelu_tanh = { .prepare = apply_prepare };
 const CudaOp cuda_op_modulate = { .prepare = modulate_prepare };
 const CudaOp cuda_op_gated_add = { .prepare = modulate_prepare };
 const CudaOp cuda_op_timestep_embedding = { .prepare = embed_time_prepare, .wide = CUDA_SLOT (0) };
-const CudaOp cuda_op_slice_channels = { .prepare = copy_prepare };
+const CudaOp cuda_op_slice_channels = {
+  .prepare = copy_prepare, .as_stored = CUDA_SLOT (0) | CUDA_SLOT (CUDA_SLOT_RESULT), .follows = TRUE,
+};
 const CudaOp cuda_op_repeat = { .prepare = copy_prepare };
 const CudaOp cuda_op_to_image = { .prepare = map_prepare, .wide = CUDA_SLOT (CUDA_SLOT_RESULT) };
 const CudaOp cuda_op_image_to_map = { .prepare = map_prepare, .wide = CUDA_SLOT (0) };

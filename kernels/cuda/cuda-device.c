@@ -18,8 +18,8 @@
  * and little beside the maps of a picture. */
 #define CHUNK ((gsize) 64 << 20)
 
-/* How the residual stream lies in memory in bfloat16 precision: what products, convolutions and skips add
- * up from block to block. */
+/* How the residual stream, and its gradient, lie in memory in bfloat16 precision: what products, convolutions and
+ * skips add up from block to block. */
 #define RESIDUAL_STREAM DIMR_DTYPE_BF16
 
 G_DEFINE_FINAL_TYPE (CudaDevice, cuda_device, DIMR_TYPE_DEVICE)
@@ -69,6 +69,19 @@ is_residual_stream (const DimrNode *node)
     }
 }
 
+/* Whether the inputs of @slots are all stored as float. */
+static gboolean
+are_float (const DimrGraph *graph,
+           const DimrNode  *node,
+           guint            slots,
+           DimrPrecision    precision)
+{
+  for (guint i = 0; i < node->n_inputs; i++)
+    if ((slots & CUDA_SLOT (i)) && cuda_storage (graph, node->inputs[i], precision) != DIMR_DTYPE_F32)
+      return FALSE;
+  return TRUE;
+}
+
 DimrDType
 cuda_storage (const DimrGraph *graph,
               DimrNodeId       id,
@@ -84,6 +97,8 @@ cuda_storage (const DimrGraph *graph,
   if (precision == DIMR_PRECISION_F32 || node->dtype != DIMR_DTYPE_F32 || op == NULL ||
       (op->wide & CUDA_SLOT (CUDA_SLOT_RESULT)))
     return node->dtype;
+  if (op->follows && are_float (graph, node, op->as_stored, precision))
+    return DIMR_DTYPE_F32;
   return is_residual_stream (node) ? RESIDUAL_STREAM : DIMR_DTYPE_BF16;
 }
 

@@ -37,7 +37,7 @@ binary_prepare (CudaBuilder    *builder,
   BinaryLaunch *launch = cuda_builder_alloc (builder, sizeof *launch);
 
   *launch = (BinaryLaunch){
-    .type = builder->type,
+    .type = cuda_slot_type (builder->graph, id, CUDA_SLOT_RESULT, builder->precision),
     .gate = node->op == DIMR_OP_GEGLU,
     .a = cuda_builder_read (builder, id, 0),
     .b = cuda_builder_read (builder, id, 1),
@@ -120,7 +120,7 @@ slice_prepare (CudaBuilder    *builder,
   SliceLaunch *launch = cuda_builder_alloc (builder, sizeof *launch);
 
   *launch = (SliceLaunch){
-    .type = builder->type,
+    .type = cuda_slot_type (builder->graph, id, CUDA_SLOT_RESULT, builder->precision),
     .x = cuda_builder_read (builder, id, 0),
     .out = cuda_builder_write (builder, id),
     .batch = (int) in[0],
@@ -357,10 +357,11 @@ embedding_prepare (CudaBuilder    *builder,
   cuda_builder_add (builder, launch_embedding, launch);
 }
 
-const CudaOp cuda_op_add = { .prepare = binary_prepare };
+#define MOVED CUDA_SLOT (0) | CUDA_SLOT (CUDA_SLOT_RESULT)
+const CudaOp cuda_op_add = { .prepare = binary_prepare, .as_stored = MOVED | CUDA_SLOT (1), .follows = TRUE };
 const CudaOp cuda_op_geglu = { .prepare = binary_prepare };
 const CudaOp cuda_op_pixel_shuffle = { .prepare = shuffle_prepare };
-const CudaOp cuda_op_slice_tokens = { .prepare = slice_prepare };
+const CudaOp cuda_op_slice_tokens = { .prepare = slice_prepare, .as_stored = MOVED, .follows = TRUE };
 const CudaOp cuda_op_prepend_token = { .prepare = prepend_prepare };
 const CudaOp cuda_op_concat = { concat_supports, NULL, concat_prepare };
 const CudaOp cuda_op_average_pool = { .prepare = pool_prepare, .wide = CUDA_SLOT (0) | CUDA_SLOT (CUDA_SLOT_RESULT) };

@@ -10,6 +10,8 @@ struct _CudaParam
 {
   guint ref_count;  /* the table's own reference is one of them */
   DimrWeights *weights;
+  GStrv names;
+  CudaLayout layout;
   gpointer data;
   gsize size;
 };
@@ -26,6 +28,7 @@ static void
 cuda_param_free (CudaParam *self)
 {
   dimr_weights_unref (self->weights);
+  g_strfreev (self->names);
   if (self->data != NULL)
     (void) cudaFree (self->data);
   g_free (self);
@@ -190,7 +193,9 @@ upload_turned (CudaParams        *self,
     for (gsize c = 0; c < d; c++)
       for (gsize tap = 0; tap < taps; tap++)
         {
-          const gsize to = layout->kind == CUDA_LAYOUT_DEPTHWISE ? tap * n + i : (i * taps + tap) * d + c;
+          const gsize to = layout->kind == CUDA_LAYOUT_DEPTHWISE           ? tap * n + i
+                           : layout->kind == CUDA_LAYOUT_DEPTHWISE_FLIPPED ? (taps - 1 - tap) * n + i
+                                                                           : (i * taps + tap) * d + c;
 
           out[to] = in[(i * d + c) * taps + tap];
         }
@@ -281,6 +286,10 @@ prepare (CudaParams         *self,
   param = g_new0 (CudaParam, 1);
   param->ref_count = 1;
   param->weights = dimr_weights_ref (weights);
+  param->names = g_new0 (char *, n_names + 1);
+  for (guint i = 0; i < n_names; i++)
+    param->names[i] = g_strdup (names[i]);
+  param->layout = *layout;
   param->data = data;
   param->size = size;
   if ((stride_of (layout) != layout->n_elements &&
@@ -318,4 +327,20 @@ cuda_params_get (CudaParams         *self,
     }
   param->ref_count++;
   return param;
+}
+
+gboolean
+cuda_params_reload (CudaParams   *self,
+                    DimrWeights  *weights,
+                    GError      **error)
+{
+  GHashTableIter iter;
+  CudaParam *param;
+
+  g_hash_table_iter_init (&iter, self->table);
+  while (g_hash_table_iter_next (&iter, NULL, (gpointer *) &param))
+    if (param->weights == weights && !upload (self, weights, (const char * const *) param->names, g_strv_length (param->names),
+                                              &param->layout, param->data, error))
+      return FALSE;
+  return TRUE;
 }

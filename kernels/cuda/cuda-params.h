@@ -21,6 +21,7 @@ typedef enum
    * at cuda_layout_scales() the scales, as many between two names as there are rows from one to the next */
   CUDA_LAYOUT_E4M3,
   CUDA_LAYOUT_DEPTHWISE,  /* [n, 1, √taps, √taps] → [taps, n] floats */
+  CUDA_LAYOUT_DEPTHWISE_FLIPPED, /* the same, the last tap first: what the gradient of the input is convolved by */
   CUDA_LAYOUT_IMAGE_CONV, /* [n, d, √taps, √taps] → [n, taps, d] floats */
   CUDA_LAYOUT_IMAGE_CONV_BF16, /* the same, rounded to bfloat16 */
 } CudaLayoutKind;
@@ -30,7 +31,7 @@ typedef struct
   CudaLayoutKind kind;
   gsize          n_elements; /* of each name */
   gsize          stride;     /* elements from one name's to the next one's; zeros between. 0: n_elements */
-  gsize          n, taps;    /* DEPTHWISE, IMAGE_CONV and its rounded form; E4M3: n */
+  gsize          n, taps;    /* DEPTHWISE, IMAGE_CONV and their other forms; E4M3: n */
 } CudaLayout;
 
 typedef struct _CudaDevice CudaDevice;
@@ -50,6 +51,10 @@ CudaParam     *cuda_params_get        (CudaParams         *self,
                                        const char * const *names,
                                        guint               n_names,
                                        const CudaLayout   *layout,
+                                       GError            **error);
+/* Uploads the parameters of @weights again to where they are, for their values have changed. */
+gboolean       cuda_params_reload     (CudaParams         *self,
+                                       DimrWeights        *weights,
                                        GError            **error);
 /* Frees what no program uses. */
 void           cuda_params_trim       (CudaParams         *self);

@@ -12,6 +12,7 @@
 #pragma once
 
 #include "core/graph/dimr-device.h"
+#include "kernels/cuda/cuda-kernels-grad.h"
 #include "kernels/cuda/cuda-kernels.h"
 #include "kernels/cuda/cuda-params.h"
 
@@ -202,6 +203,10 @@ typedef struct
                             DimrNodeId         id);
   guint         wide;      /* slots that are float in every precision */
   guint         as_stored; /* slots that are of the type in which the result is stored */
+  /* What only moves or adds numbers: the result is stored as float where all of those inputs are, so the
+   * gradients of parameters stay float to the end. */
+  gboolean      follows;
+  guint         either;    /* slots that are read as they are stored */
 } CudaOp;
 
 /* The row of @op (static); NULL for what is no step. */
@@ -292,6 +297,15 @@ extern const CudaOp cuda_op_silu, cuda_op_gelu, cuda_op_gelu_tanh, cuda_op_modul
   cuda_op_timestep_embedding, cuda_op_slice_channels, cuda_op_repeat, cuda_op_to_image, cuda_op_image_to_map,
   cuda_op_upsample_nearest;
 extern const CudaOp cuda_op_group_stats, cuda_op_group_norm, cuda_op_conv2d;
+extern const CudaOp cuda_op_linear_input_grad, cuda_op_linear_weight_grad;
+extern const CudaOp cuda_op_attention_grad;
+extern const CudaOp cuda_op_rms_norm_grad, cuda_op_rms_norm_scale_grad, cuda_op_layer_norm_grad, cuda_op_layer_norm_weight_grad;
+extern const CudaOp cuda_op_depthwise_input_grad, cuda_op_depthwise_weight_grad, cuda_op_conv_to_image_input_grad;
+extern const CudaOp cuda_op_geglu_grad, cuda_op_silu_grad, cuda_op_gelu_grad, cuda_op_gelu_tanh_grad, cuda_op_mean_square,
+  cuda_op_mean_square_grad;
+extern const CudaOp cuda_op_pad_tokens, cuda_op_pad_channels, cuda_op_transpose, cuda_op_pixel_unshuffle, cuda_op_spread,
+  cuda_op_patches, cuda_op_unpatch, cuda_op_windows;
+extern const CudaOp cuda_op_position_grad, cuda_op_embedding_grad, cuda_op_time_param_grad, cuda_op_sum_rows, cuda_op_sum_products;
 
 /* ---- cuda-product.c: y [m, n] = x [m, k] · Wᵀ (+ bias) (+ c) by cuBLASLt ---- */
 
@@ -305,6 +319,9 @@ typedef struct
   gsize    x_stride;      /* of x, and of y and c; 0: dense */
   gsize    y_stride;
   gboolean turned;        /* W is given as its transpose [k, n] */
+  gboolean x_turned;      /* x is given as its transpose [k, m] */
+  /* So many products side by side, each of the next @k rows of a turned x and a turned W and with a y of its own. 0: one */
+  gsize    batch;
   CudaType type;          /* of x and W */
   gboolean f8;            /* but these are e4m3, with a scale for each of their rows, and bias is bf16 */
   CudaType out;           /* of y, c and bias */

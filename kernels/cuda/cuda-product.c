@@ -6,7 +6,8 @@
  *
  * Everything about a product but its pointers is made once a device: descriptors, and the algorithm.
  * Of what the library proposes none divides k among blocks, so that the same sums come out in the same
- * order; the fastest is found once, by a clock, and recorded (cuda-choices.c).
+ * order; the fastest is found once, by a clock, and recorded (cuda-choices.c). A sum over so many rows that
+ * it needs parts is a batch of products, whose results the caller adds up.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -112,13 +113,41 @@ describe_float8 (CudaProduct *self)
 #endif
 }
 
+static cublasStatus_t
+repeat_layout (cublasLtMatrixLayout_t layout,
+               gsize                  batch,
+               gsize                  stride)
+{
+  const int32_t count = (int32_t) batch;
+  const int64_t offset = (int64_t) stride;
+  cublasStatus_t status = cublasLtMatrixLayoutSetAttribute (layout, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, &count, sizeof count);
+
+  return status == CUBLAS_STATUS_SUCCESS
+           ? cublasLtMatrixLayoutSetAttribute (layout, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, &offset, sizeof offset) : status;
+}
+
+static cublasStatus_t
+describe_batch (CudaProduct *self,
+                gsize        x_stride,
+                gsize        y_stride)
+{
+  const CudaProductKey *key = &self->key;
+  cublasStatus_t status = repeat_layout (self->weight, key->batch, key->k * key->weight_stride);
+
+  if (status == CUBLAS_STATUS_SUCCESS)
+    status = repeat_layout (self->x, key->batch, key->k * x_stride);
+  return status == CUBLAS_STATUS_SUCCESS ? repeat_layout (self->y, key->batch, key->m * y_stride) : status;
+}
+
 /* In F32 the products are float throughout, not TF32: that precision is there to check others by. */
 static cublasStatus_t
 describe (CudaProduct *self)
 {
   const CudaProductKey *key = &self->key;
-  const cublasOperation_t of_weight = key->turned ? CUBLAS_OP_N : CUBLAS_OP_T, plain = CUBLAS_OP_N;
-  const gsize x_stride = key->x_stride != 0 ? key->x_stride : key->k, y_stride = key->y_stride != 0 ? key->y_stride : key->n;
+  const cublasOperation_t of_weight = key->turned ? CUBLAS_OP_N : CUBLAS_OP_T;
+  const cublasOperation_t of_x = key->x_turned ? CUBLAS_OP_T : CUBLAS_OP_N;
+  const gsize x_dense = key->x_turned ? key->m : key->k;
+  const gsize x_stride = key->x_stride != 0 ? key->x_stride : x_dense, y_stride = key->y_stride != 0 ? key->y_stride : key->n;
   const cublasLtEpilogue_t epilogue = key->bias ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_DEFAULT;
   const cudaDataType_t type = key->f8 ? CUDA_R_8F_E4M3 : data_type (key->type);
   cublasStatus_t status = cublasLtMatmulDescCreate (&self->description, CUBLAS_COMPUTE_32F, CUDA_R_32F);
@@ -126,7 +155,7 @@ describe (CudaProduct *self)
   if (status == CUBLAS_STATUS_SUCCESS)
     status = SET (self->description, CUBLASLT_MATMUL_DESC_TRANSA, of_weight);
   if (status == CUBLAS_STATUS_SUCCESS)
-    status = SET (self->description, CUBLASLT_MATMUL_DESC_TRANSB, plain);
+    status = SET (self->description, CUBLASLT_MATMUL_DESC_TRANSB, of_x);
   if (status == CUBLAS_STATUS_SUCCESS)
     status = SET (self->description, CUBLASLT_MATMUL_DESC_EPILOGUE, epilogue);
   if (status == CUBLAS_STATUS_SUCCESS && key->f8)
@@ -135,9 +164,11 @@ describe (CudaProduct *self)
     status = cublasLtMatrixLayoutCreate (&self->weight, type, key->turned ? key->n : key->k,
                                          key->turned ? key->k : key->n, (int64_t) key->weight_stride);
   if (status == CUBLAS_STATUS_SUCCESS)
-    status = cublasLtMatrixLayoutCreate (&self->x, type, key->k, key->m, (int64_t) x_stride);
+    status = cublasLtMatrixLayoutCreate (&self->x, type, x_dense, key->x_turned ? key->k : key->m, (int64_t) x_stride);
   if (status == CUBLAS_STATUS_SUCCESS)
     status = cublasLtMatrixLayoutCreate (&self->y, data_type (key->out), key->n, key->m, (int64_t) y_stride);
+  if (status == CUBLAS_STATUS_SUCCESS && key->batch > 1)
+    status = describe_batch (self, x_stride, y_stride);
   return status;
 }
 
@@ -280,16 +311,17 @@ static char *
 key_to_string (const CudaProductKey *key)
 {
   /* Dense products keep the names under which their algorithms were recorded. */
-  g_autofree char *strides = key->x_stride != 0 || key->y_stride != 0 || key->turned
-                               ? g_strdup_printf ("-%" G_GSIZE_FORMAT "-%" G_GSIZE_FORMAT "%s", key->x_stride, key->y_stride,
-                                                  key->turned ? "-turned" : "")
+  g_autofree char *strides = key->x_stride != 0 || key->y_stride != 0 || key->turned || key->x_turned
+                               ? g_strdup_printf ("-%" G_GSIZE_FORMAT "-%" G_GSIZE_FORMAT "%s%s", key->x_stride, key->y_stride,
+                                                  key->turned ? "-turned" : "", key->x_turned ? "-xturned" : "")
                                : g_strdup ("");
+  g_autofree char *parts = key->batch > 1 ? g_strdup_printf ("-parts%" G_GSIZE_FORMAT, key->batch) : g_strdup ("");
 
-  return g_strdup_printf ("%" G_GSIZE_FORMAT "x%" G_GSIZE_FORMAT "x%" G_GSIZE_FORMAT "/%" G_GSIZE_FORMAT "-%s-%s%s%s-%u%s",
+  return g_strdup_printf ("%" G_GSIZE_FORMAT "x%" G_GSIZE_FORMAT "x%" G_GSIZE_FORMAT "/%" G_GSIZE_FORMAT "-%s-%s%s%s-%u%s%s",
                           key->m, key->n, key->k, key->weight_stride,
                           key->f8 ? "e4m3" : key->type == CUDA_TYPE_F32 ? "f32" : "bf16",
                           key->out == CUDA_TYPE_F32 ? "f32" : "bf16", key->bias ? "-bias" : "", key->add ? "-add" : "",
-                          key->alignment, strides);
+                          key->alignment, strides, parts);
 }
 
 /* TRUE where the library still takes what was recorded. */

@@ -28,6 +28,7 @@ struct _CudaProgram
   DimrProgram parent_instance;
   CudaDevice *device;
   DimrPlan *plan;
+  DimrWeights *weights;
   CudaSeries *series;
   guint8 *arena;
   GArray *inputs;      /* ProgramInput */
@@ -87,6 +88,7 @@ cuda_program_finalize (GObject *object)
   g_ptr_array_unref (self->params);
   g_clear_error (&self->failed);
   g_clear_pointer (&self->plan, dimr_plan_unref);
+  g_clear_pointer (&self->weights, dimr_weights_unref);
   g_clear_object (&self->device);
   G_OBJECT_CLASS (cuda_program_parent_class)->finalize (object);
 }
@@ -311,6 +313,7 @@ cuda_program_new (CudaDevice     *device,
 
   self->device = g_object_ref (device);
   self->plan = dimr_plan_ref (plan);
+  self->weights = dimr_weights_ref (weights);
   if (!cuda_device_enter (device, error))
     return NULL;
   self->arena = cuda_device_alloc (device, dimr_plan_get_arena_size (plan), "This picture", error);
@@ -516,6 +519,17 @@ cuda_program_copy (DimrProgram  *program,
   return cuda_device_check (self->device, cuda_convert (stream, type, elements, CUDA_TYPE_F32, to, n), error);
 }
 
+/* Captured launches name the memory of parameters, which stays; what the series made of them is made anew. */
+static gboolean
+cuda_program_reload (DimrProgram  *program,
+                     GError      **error)
+{
+  CudaProgram *self = CUDA_PROGRAM (program);
+
+  self->time_written = TRUE;
+  return cuda_device_enter (self->device, error) && cuda_params_reload (self->device->params, self->weights, error);
+}
+
 /* Eagerly, with an event between the steps of the plan. What the series computes ahead takes no time here. */
 static gboolean
 cuda_program_profile (DimrProgram  *program,
@@ -567,5 +581,6 @@ cuda_program_class_init (CudaProgramClass *klass)
   program_class->set_series = cuda_program_set_series;
   program_class->select = cuda_program_select;
   program_class->copy = cuda_program_copy;
+  program_class->reload = cuda_program_reload;
   program_class->profile = cuda_program_profile;
 }

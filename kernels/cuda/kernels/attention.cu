@@ -11,8 +11,8 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
+#include "kernels/cuda/kernels/attention-rows.cuh"
 #include "kernels/cuda/kernels/attention.cuh"
-#include "kernels/cuda/kernels/kernel-tensor.cuh"
 
 #define QUERIES 16     /* of a warp */
 #define KEYS 64        /* of a step */
@@ -27,7 +27,6 @@ struct Attention
   int         n_tokens;
   int         n_heads;
   int         head_width;
-  int         vector_bytes; /* 16, 8 or 2: what rows of a head are multiples of */
   float       scale;        /* HD^-½ log₂ e */
 };
 
@@ -39,88 +38,6 @@ struct Softmax
   float max[2];
   float sum[2]; /* of the lane's own keys */
 };
-
-/* Elements from row to row in shared memory. */
-template <int WIDTH> constexpr int PITCH = WIDTH + 8;
-
-/* ---- moving rows of a head ---- */
-
-/* @rows rows of @head_width, of which those from @n_rows on and the channels up to WIDTH become zero. */
-template <int WIDTH, int BYTES>
-static __device__ __forceinline__ void
-fill_rows_by (bf16       *shared,
-              const bf16 *global,
-              size_t      stride,
-              int         n_rows,
-              int         rows,
-              int         head_width,
-              int         thread,
-              int         n_threads)
-{
-  constexpr int V = BYTES / 2, PER_ROW = WIDTH / V;
-
-#pragma unroll 4
-  for (int i = thread; i < rows * PER_ROW; i += n_threads)
-    {
-      const int row = i / PER_ROW, c = i % PER_ROW * V;
-      bf16 *to = shared + row * PITCH<WIDTH> + c;
-      const bf16 *from = global + static_cast<size_t> (row) * stride + c;
-      const bool there = row < n_rows && c < head_width;
-
-      if constexpr (V == 1)
-        *to = there ? *from : __float2bfloat16_rn (0.f);
-      else if (there)
-        copy_async<BYTES> (to, from);
-      else
-        {
-          const unsigned zero[BYTES / 4] = {};
-
-          store_words (to, zero);
-        }
-    }
-}
-
-template <int WIDTH>
-static __device__ __forceinline__ void
-fill_rows (const Attention &attention,
-           bf16            *shared,
-           const bf16      *global,
-           int              n_rows,
-           int              rows,
-           int              thread,
-           int              n_threads)
-{
-  const int width = attention.head_width;
-  const size_t stride = 3 * static_cast<size_t> (attention.n_heads) * static_cast<size_t> (width);
-
-  if (attention.vector_bytes == 16)
-    fill_rows_by<WIDTH, 16> (shared, global, stride, n_rows, rows, width, thread, n_threads);
-  else if (attention.vector_bytes == 8)
-    fill_rows_by<WIDTH, 8> (shared, global, stride, n_rows, rows, width, thread, n_threads);
-  else
-    fill_rows_by<WIDTH, 2> (shared, global, stride, n_rows, rows, width, thread, n_threads);
-}
-
-/* Rows of one warp from shared memory to @global. */
-template <int WIDTH, int V>
-static __device__ __forceinline__ void
-drain_rows_by (bf16       *global,
-               const bf16 *shared,
-               size_t      stride,
-               int         n_rows,
-               int         head_width,
-               int         lane)
-{
-  constexpr int PER_ROW = WIDTH / V;
-
-  for (int i = lane; i < n_rows * PER_ROW; i += 32)
-    {
-      const int row = i / PER_ROW, c = i % PER_ROW * V;
-
-      if (c < head_width)
-        copy<V> (global + static_cast<size_t> (row) * stride + c, shared + row * PITCH<WIDTH> + c);
-    }
-}
 
 /* ---- the arithmetic ---- */
 
@@ -134,9 +51,10 @@ load_queries (const Attention &attention,
               unsigned       (&queries)[WIDTH / 16][4])
 {
   const int lane = static_cast<int> (threadIdx.x) % 32;
+  const size_t stride = 3 * static_cast<size_t> (attention.n_heads) * static_cast<size_t> (attention.head_width);
 
   __syncwarp ();
-  fill_rows<WIDTH> (attention, stage, q, n_queries, QUERIES, lane, 32);
+  fill_rows<WIDTH> (stage, q, stride, attention.head_width, n_queries, QUERIES, lane, 32);
   wait_for_copies ();
   __syncwarp ();
 #pragma unroll
@@ -290,12 +208,7 @@ finish (const Attention &attention,
         }
     }
   __syncwarp ();
-  if (attention.vector_bytes == 16)
-    drain_rows_by<WIDTH, 8> (out, stage, stride, n_queries, width, lane);
-  else if (attention.vector_bytes == 8)
-    drain_rows_by<WIDTH, 4> (out, stage, stride, n_queries, width, lane);
-  else
-    drain_rows_by<WIDTH, 1> (out, stage, stride, n_queries, width, lane);
+  drain_rows<WIDTH> (out, stage, stride, width, n_queries, lane);
 }
 
 /* ---- kernels; grid (image · heads + head, group of query tiles) ---- */
@@ -331,8 +244,8 @@ attention_kernel (const __grid_constant__ Attention attention)
   bf16 *stage = values + (padded + warp * QUERIES) * PITCH<WIDTH>;
 
   kernel_begin ();
-  fill_rows<WIDTH> (attention, keys, head.k, n, padded, static_cast<int> (threadIdx.x), static_cast<int> (blockDim.x));
-  fill_rows<WIDTH> (attention, values, head.v, n, padded, static_cast<int> (threadIdx.x), static_cast<int> (blockDim.x));
+  fill_rows<WIDTH> (keys, head.k, head.stride, attention.head_width, n, padded, static_cast<int> (threadIdx.x), static_cast<int> (blockDim.x));
+  fill_rows<WIDTH> (values, head.v, head.stride, attention.head_width, n, padded, static_cast<int> (threadIdx.x), static_cast<int> (blockDim.x));
   wait_for_copies ();
   __syncthreads ();
 
@@ -358,7 +271,7 @@ long_attention_kernel (const __grid_constant__ Attention attention)
 {
   CUDA_DYNAMIC_SHARED (bf16, shared);
   constexpr int CHUNK = KEYS * PITCH<WIDTH>;
-  const int n = attention.n_tokens, warp = static_cast<int> (threadIdx.x) / 32;
+  const int n = attention.n_tokens, warp = static_cast<int> (threadIdx.x) / 32, width = attention.head_width;
   const int tile = static_cast<int> (blockIdx.y) * MAX_WARPS + warp, n_queries = min (QUERIES, n - tile * QUERIES);
   const size_t token = static_cast<size_t> (tile) * QUERIES;
   const Head head = find_head (attention);
@@ -373,8 +286,8 @@ long_attention_kernel (const __grid_constant__ Attention attention)
     const int n_rows = min (KEYS, n - key), rows = divide_up (n_rows, 16) * 16;
     bf16 *keys = shared + key / KEYS % 2 * (2 * CHUNK);
 
-    fill_rows<WIDTH> (attention, keys, head.k + at, n_rows, rows, static_cast<int> (threadIdx.x), 32 * MAX_WARPS);
-    fill_rows<WIDTH> (attention, keys + CHUNK, head.v + at, n_rows, rows, static_cast<int> (threadIdx.x), 32 * MAX_WARPS);
+    fill_rows<WIDTH> (keys, head.k + at, head.stride, width, n_rows, rows, static_cast<int> (threadIdx.x), 32 * MAX_WARPS);
+    fill_rows<WIDTH> (keys + CHUNK, head.v + at, head.stride, width, n_rows, rows, static_cast<int> (threadIdx.x), 32 * MAX_WARPS);
   };
 
   fetch (0);
@@ -461,10 +374,8 @@ cuda_attention_bf16 (cudaStream_t stream,
                      int          n_heads,
                      int          head_width)
 {
-  const int row = 2 * head_width;
   const Attention attention = {
     static_cast<const bf16 *> (qkv), static_cast<bf16 *> (out), n_tokens, n_heads, head_width,
-    row % 16 == 0 ? 16 : row % 8 == 0 ? 8 : 2,
     static_cast<float> (1.4426950408889634 / sqrt (static_cast<double> (head_width))),
   };
 

@@ -1,0 +1,106 @@
+/* attention-rows.cuh — rows of a head on their way into shared memory and out of it, for products of bf16 tiles
+ *
+ * In shared memory a head is padded with zeros to WIDTH, a multiple of 16 channels, and rows have 16
+ * bytes more than that: eight rows of a tile then lie in 32 different banks.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#pragma once
+
+#include "kernels/cuda/kernels/kernel-tensor.cuh"
+
+/* Elements from row to row in shared memory. */
+template <int WIDTH> constexpr int PITCH = WIDTH + 8;
+
+/* @rows rows of @head_width, of which those from @n_rows on and the channels up to WIDTH become zero. */
+template <int WIDTH, int BYTES>
+static __device__ __forceinline__ void
+fill_rows_by (bf16       *shared,
+              const bf16 *global,
+              size_t      stride,
+              int         n_rows,
+              int         rows,
+              int         head_width,
+              int         thread,
+              int         n_threads)
+{
+  constexpr int V = BYTES / 2, PER_ROW = WIDTH / V;
+
+#pragma unroll 4
+  for (int i = thread; i < rows * PER_ROW; i += n_threads)
+    {
+      const int row = i / PER_ROW, c = i % PER_ROW * V;
+      bf16 *to = shared + row * PITCH<WIDTH> + c;
+      const bf16 *from = global + static_cast<size_t> (row) * stride + c;
+      const bool there = row < n_rows && c < head_width;
+
+      if constexpr (V == 1)
+        *to = there ? *from : __float2bfloat16_rn (0.f);
+      else if (there)
+        copy_async<BYTES> (to, from);
+      else
+        {
+          const unsigned zero[BYTES / 4] = {};
+
+          store_words (to, zero);
+        }
+    }
+}
+
+/* All rows of a head begin at multiples of its own bytes, up to 16. */
+template <int WIDTH>
+static __device__ __forceinline__ void
+fill_rows (bf16       *shared,
+           const bf16 *global,
+           size_t      stride,
+           int         head_width,
+           int         n_rows,
+           int         rows,
+           int         thread,
+           int         n_threads)
+{
+  if (head_width % 8 == 0)
+    fill_rows_by<WIDTH, 16> (shared, global, stride, n_rows, rows, head_width, thread, n_threads);
+  else if (head_width % 4 == 0)
+    fill_rows_by<WIDTH, 8> (shared, global, stride, n_rows, rows, head_width, thread, n_threads);
+  else
+    fill_rows_by<WIDTH, 2> (shared, global, stride, n_rows, rows, head_width, thread, n_threads);
+}
+
+/* Rows of one warp from shared memory to @global. */
+template <int WIDTH, int V>
+static __device__ __forceinline__ void
+drain_rows_by (bf16       *global,
+               const bf16 *shared,
+               size_t      stride,
+               int         n_rows,
+               int         head_width,
+               int         lane)
+{
+  constexpr int PER_ROW = WIDTH / V;
+
+  for (int i = lane; i < n_rows * PER_ROW; i += 32)
+    {
+      const int row = i / PER_ROW, c = i % PER_ROW * V;
+
+      if (c < head_width)
+        copy<V> (global + static_cast<size_t> (row) * stride + c, shared + row * PITCH<WIDTH> + c);
+    }
+}
+
+template <int WIDTH>
+static __device__ __forceinline__ void
+drain_rows (bf16       *global,
+            const bf16 *shared,
+            size_t      stride,
+            int         head_width,
+            int         n_rows,
+            int         lane)
+{
+  if (head_width % 8 == 0)
+    drain_rows_by<WIDTH, 8> (global, shared, stride, n_rows, head_width, lane);
+  else if (head_width % 4 == 0)
+    drain_rows_by<WIDTH, 4> (global, shared, stride, n_rows, head_width, lane);
+  else
+    drain_rows_by<WIDTH, 1> (global, shared, stride, n_rows, head_width, lane);
+}
