@@ -23,7 +23,7 @@ forward (gpointer       data,
          GError       **error)
 {
   Forward *self = data;
-  g_autoptr (DimrModel) model = dimr_model_load (self->model, cancellable, error);
+  g_autoptr (DimrModel) model = dimr_model_load_any (self->model, cancellable, error);
 
   return model != NULL
          && dimr_forward_file (model, self->device, self->n_threads, self->precision, self->input, self->output,
@@ -46,7 +46,7 @@ studio_cli_forward (int    argc,
   Forward self = { .precision = DIMR_PRECISION_F32 };
   const GOptionEntry entries[] = {
     { "model", 'm', 0, G_OPTION_ARG_FILENAME, &model, N_("Folder or weights file (the one that comes with the program)"), N_("PATH") },
-    { "input", 'i', 0, G_OPTION_ARG_FILENAME, &input, N_("Tensors “x” [B, C, H, W], “log_snr” [B] (U-ViT and DiT: “t” [B]) and, with classes, “y” [B]"), N_("FILE") },
+    { "input", 'i', 0, G_OPTION_ARG_FILENAME, &input, N_("Tensors “x” [B, C, H, W], “log_snr” [B] (U-ViT and DiT: “t” [B]) and, with classes, “y” [B]; ViT: only “x”"), N_("FILE") },
     { "output", 'o', 0, G_OPTION_ARG_FILENAME, &output, N_("Safetensors file to write: “out0”, “out1”, … and the taps"), N_("FILE") },
     { "taps", 0, 0, G_OPTION_ARG_STRING, &taps_text, N_("Named values inside the network to write too, with commas between them, or all"), N_("NAMES") },
     { "device", 'd', 0, G_OPTION_ARG_STRING, &device, N_("auto, cpu, cuda or cuda:N (auto)"), N_("NAME") },

@@ -88,8 +88,10 @@ introduce (Run *run)
   g_autofree char *guidance = describe_guidance (&request->guidance);
   guint n = dimr_request_get_n_images (request);
 
-  g_printerr (_("%s (%s) on %s\n"), dimr_model_get_name (model), dimr_model_get_summary (model),
-              device != NULL ? device : "?");
+  if (device != NULL)
+    g_printerr (_("%s (%s) on %s\n"), dimr_model_get_name (model), dimr_model_get_summary (model), device);
+  else /* There is none, as the job is about to say. */
+    g_printerr ("%s (%s)\n", dimr_model_get_name (model), dimr_model_get_summary (model));
   if (request->n_classes > 0)
     g_printerr (ngettext ("%u picture of %s", "%u pictures of %s", n), n, classes);
   else

@@ -98,7 +98,12 @@ load (gpointer       data,
   if (g_file_test (self->path, G_FILE_TEST_IS_REGULAR) && is_json (self->path))
     return load_architecture (self, self->path, error);
 
-  self->model = dimr_model_load_paired (self->path, self->autoencoder, cancellable, error);
+  self->model = dimr_model_load_any (self->path, cancellable, error);
+  if (self->model != NULL && !dimr_config_is_classifier (dimr_model_peek_config (self->model)))
+    {
+      g_clear_object (&self->model);
+      self->model = dimr_model_load_paired (self->path, self->autoencoder, cancellable, error);
+    }
   if (self->model == NULL)
     return FALSE;
   self->config = dimr_config_copy (dimr_model_peek_config (self->model));
@@ -133,8 +138,9 @@ describe (gpointer       data,
   self->cost = dimr_cost_new (self->config, error);
   if (self->cost == NULL)
     return FALSE;
-  self->sampler_bytes = (guint64) SAMPLER_COPIES * sizeof (float) * self->batch * self->config->channels
-                        * self->config->image_size * self->config->image_size;
+  if (!dimr_config_is_classifier (self->config))
+    self->sampler_bytes = (guint64) SAMPLER_COPIES * sizeof (float) * self->batch * self->config->channels
+                          * self->config->image_size * self->config->image_size;
   if (!dimr_forecast_memory (self->config, self->device, self->precision, self->config->has_null_class,
                              &self->weights_bytes, &self->arena_bytes, &reason))
     self->no_forecast = g_strdup (reason->message);
@@ -175,7 +181,9 @@ schedule_name (DimrScheduleKind kind)
 static void
 print_classes (const DimrConfig *config)
 {
-  if (config->num_classes == 0)
+  if (dimr_config_is_classifier (config))
+    g_print (_("Classes        %u that it tells apart\n"), config->num_classes);
+  else if (config->num_classes == 0)
     g_print (_("Classes        none: the model is unconditional\n"));
   else if (config->trained_classes == NULL && !config->has_null_class)
     g_print (_("Classes        %u, no null class: no guidance\n"), config->num_classes);
@@ -227,6 +235,8 @@ print_architecture (const Info *self)
         g_print (_(", %u heads"), branch.n_heads);
       g_print ("\n");
     }
+  if (dimr_config_is_classifier (config))
+    return; /* it is not sampled */
   g_print (_("Defaults       %u steps of %s, guidance %g (%s), %s noise schedule\n"), config->default_steps,
            dimr_sampler_kind_get_label (config->default_sampler), guidance->scale,
            dimr_guidance_kind_to_string (guidance->kind), schedule_name (config->schedule));

@@ -14,6 +14,7 @@ kind_name (DimrEntryKind kind)
     {
     case DIMR_ENTRY_MODEL: return "model";
     case DIMR_ENTRY_AUTOENCODER: return "autoencoder";
+    case DIMR_ENTRY_CLASSIFIER: return "classifier";
     default: return "other";
     }
 }

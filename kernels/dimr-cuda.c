@@ -74,6 +74,24 @@ explain_failure (const char *path,
     set_reason ("The NVIDIA part of this program cannot be opened (%s); install it again", message);
 }
 
+/* Whether the backend of @module can be called; otherwise says why not. */
+static gboolean
+check_tag (GModule    *module,
+           const char *path)
+{
+  static const DimrCudaTag own = DIMR_CUDA_TAG_INIT;
+  const DimrCudaTag *tag;
+
+  if (!g_module_symbol (module, DIMR_CUDA_TAG_SYMBOL, (gpointer *) &tag) || tag == NULL)
+    set_reason ("%s is no NVIDIA part of this program; install it again", path);
+  else if (strcmp (tag->version, own.version) != 0)
+    set_reason ("%s belongs to version %s of this program, which is version %s; install both of one version",
+                path, tag->version, own.version);
+  else if (memcmp (tag->sizes, own.sizes, sizeof own.sizes) != 0)
+    set_reason ("%s was built from other sources of version %s than this program; build both together", path, own.version);
+  return reason == NULL;
+}
+
 static void
 open_module (void)
 {
@@ -93,6 +111,11 @@ open_module (void)
   if (module == NULL)
     {
       explain_failure (path, g_module_error ());
+      return;
+    }
+  if (!check_tag (module, path))
+    {
+      g_module_close (module);
       return;
     }
   /* Its types are registered with GObject for good. */

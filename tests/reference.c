@@ -2,6 +2,7 @@
 #include "reference.h"
 
 #include <json-glib/json-glib.h>
+#include <math.h>
 #include <string.h>
 
 struct _Reference
@@ -142,4 +143,20 @@ reference_dup_f64 (Reference  *self,
   if (n != NULL)
     *n = count;
   return out;
+}
+
+double
+reference_error (const double *a,
+                 const double *b,
+                 gsize         n)
+{
+  double worst = 0;
+
+  for (gsize i = 0; i < n; i++)
+    {
+      const double d = fabs (a[i] - b[i]);
+
+      worst = d <= worst ? worst : isnan (d) ? INFINITY : d;
+    }
+  return worst;
 }

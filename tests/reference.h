@@ -26,6 +26,10 @@ DimrTensor *reference_peek    (Reference  *self,
 double     *reference_dup_f64 (Reference  *self,
                                const char *name,
                                gsize      *n);
+/* Largest |a − b| of two lists of n; a NaN counts as infinite. */
+double      reference_error   (const double *a,
+                               const double *b,
+                               gsize         n);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (Reference, reference_free)
 

@@ -3,30 +3,12 @@
 
 #include "ui/studio-canvas-private.h"
 
-#include <adwaita.h>
 #include <math.h>
 
-#include "ui/studio-texture.h"
+#include "ui/studio-canvas-cell.h"
 
 #define MARGIN 12.0
 #define GAP 6.0
-#define FADE_MS 180
-
-/* One picture, drawn as a texture or, enlarged without smoothing, from a cairo surface. */
-typedef struct
-{
-  DimrImage *image;
-  GdkTexture *texture;
-  cairo_surface_t *surface;
-} Layer;
-
-/* @below shows through @top while @fade plays; without a fade it is empty. */
-typedef struct
-{
-  Layer top;
-  Layer below;
-  AdwAnimation *fade;
-} Cell;
 
 struct _StudioCanvas
 {
@@ -54,31 +36,6 @@ G_DEFINE_FINAL_TYPE (StudioCanvas, studio_canvas, GTK_TYPE_WIDGET)
 
 static GParamSpec *properties[N_PROPS];
 
-static void
-layer_clear (Layer *layer)
-{
-  g_clear_pointer (&layer->image, dimr_image_unref);
-  g_clear_object (&layer->texture);
-  g_clear_pointer (&layer->surface, cairo_surface_destroy);
-}
-
-static void
-cell_free (gpointer data)
-{
-  Cell *cell = data;
-
-  /* An animation that plays keeps itself alive and would come back to a cell that is gone. */
-  if (cell->fade)
-    {
-      g_signal_handlers_disconnect_by_data (cell->fade, cell);
-      adw_animation_reset (cell->fade);
-    }
-  g_clear_object (&cell->fade);
-  layer_clear (&cell->top);
-  layer_clear (&cell->below);
-  g_free (cell);
-}
-
 /* --- Layout --- */
 
 static gboolean
@@ -88,12 +45,12 @@ picture_size (StudioCanvas *self,
 {
   for (guint i = 0; i < self->cells->len; i++)
     {
-      Cell *cell = g_ptr_array_index (self->cells, i);
+      DimrImage *image = studio_canvas_cell_peek_image (g_ptr_array_index (self->cells, i));
 
-      if (cell->top.image)
+      if (image)
         {
-          *width = dimr_image_get_width (cell->top.image);
-          *height = dimr_image_get_height (cell->top.image);
+          *width = dimr_image_get_width (image);
+          *height = dimr_image_get_height (image);
           return TRUE;
         }
     }
@@ -234,68 +191,6 @@ _studio_canvas_pan (StudioCanvas *self,
 /* --- Drawing --- */
 
 static void
-snapshot_layer (StudioCanvas          *self,
-                GtkSnapshot           *snapshot,
-                Layer                 *layer,
-                const graphene_rect_t *rect)
-{
-  double device = gtk_widget_get_scale_factor (GTK_WIDGET (self));
-  double scale = rect->size.width / dimr_image_get_width (layer->image);
-  graphene_rect_t visible;
-  cairo_t *cr;
-
-  if (self->smooth || scale * device <= 1)
-    {
-      if (!layer->texture)
-        layer->texture = studio_texture_new (layer->image);
-      gtk_snapshot_append_texture (snapshot, layer->texture, rect);
-      return;
-    }
-
-  /* Only what can be seen is painted, so a large zoom costs no memory. */
-  if (!graphene_rect_intersection (rect,
-                                   &GRAPHENE_RECT_INIT (0, 0, gtk_widget_get_width (GTK_WIDGET (self)),
-                                                        gtk_widget_get_height (GTK_WIDGET (self))),
-                                   &visible))
-    return;
-  if (!layer->surface)
-    layer->surface = studio_surface_new (layer->image);
-  cr = gtk_snapshot_append_cairo (snapshot, &visible);
-  cairo_translate (cr, rect->origin.x, rect->origin.y);
-  cairo_scale (cr, scale, scale);
-  cairo_set_source_surface (cr, layer->surface, 0, 0);
-  cairo_pattern_set_filter (cairo_get_source (cr), CAIRO_FILTER_NEAREST);
-  cairo_paint (cr);
-  cairo_destroy (cr);
-}
-
-static void
-snapshot_cell (StudioCanvas          *self,
-               GtkSnapshot           *snapshot,
-               Cell                  *cell,
-               const graphene_rect_t *rect)
-{
-  if (!cell->top.image)
-    {
-      /* Room for a picture that is still to come. */
-      gtk_snapshot_append_color (snapshot, &(GdkRGBA) { 0, 0, 0, 0.12 }, rect);
-      return;
-    }
-
-  if (cell->below.image)
-    {
-      snapshot_layer (self, snapshot, &cell->below, rect);
-      gtk_snapshot_push_opacity (snapshot, adw_animation_get_value (cell->fade));
-      snapshot_layer (self, snapshot, &cell->top, rect);
-      gtk_snapshot_pop (snapshot);
-    }
-  else
-    {
-      snapshot_layer (self, snapshot, &cell->top, rect);
-    }
-}
-
-static void
 studio_canvas_snapshot (GtkWidget   *widget,
                         GtkSnapshot *snapshot)
 {
@@ -314,7 +209,7 @@ studio_canvas_snapshot (GtkWidget   *widget,
       graphene_rect_t rect;
 
       cell_rect (&layout, i, &rect);
-      snapshot_cell (self, snapshot, g_ptr_array_index (self->cells, index), &rect);
+      studio_canvas_cell_snapshot (g_ptr_array_index (self->cells, index), snapshot, &rect, self->smooth);
 
       if (!self->solo && self->cells->len > 1 && index == self->selected)
         {
@@ -474,7 +369,7 @@ studio_canvas_class_init (StudioCanvasClass *klass)
 static void
 studio_canvas_init (StudioCanvas *self)
 {
-  self->cells = g_ptr_array_new_with_free_func (cell_free);
+  self->cells = g_ptr_array_new_with_free_func ((GDestroyNotify) studio_canvas_cell_free);
   self->viewport = studio_viewport_new ();
   gdk_rgba_parse (&self->background, "#777777");
   g_signal_connect_object (self->viewport, "changed", G_CALLBACK (on_viewport_changed), self, G_CONNECT_SWAPPED);
@@ -512,40 +407,10 @@ studio_canvas_set_n_cells (StudioCanvas *self,
 
   g_ptr_array_set_size (self->cells, 0);
   for (guint i = 0; i < n; i++)
-    g_ptr_array_add (self->cells, g_new0 (Cell, 1));
+    g_ptr_array_add (self->cells, studio_canvas_cell_new (GTK_WIDGET (self)));
   studio_canvas_set_solo (self, FALSE);
   studio_canvas_set_selected (self, 0);
   gtk_widget_queue_draw (GTK_WIDGET (self));
-}
-
-static void
-on_fade (double   value,
-         gpointer user_data)
-{
-  gtk_widget_queue_draw (GTK_WIDGET (user_data));
-}
-
-static void
-on_fade_done (AdwAnimation *animation,
-              Cell         *cell)
-{
-  layer_clear (&cell->below);
-}
-
-static void
-cell_begin_fade (StudioCanvas *self,
-                 Cell         *cell)
-{
-  AdwAnimationTarget *target;
-
-  cell->below = cell->top;
-  cell->top = (Layer) { NULL };
-  if (!cell->fade)
-    {
-      target = adw_callback_animation_target_new (on_fade, self, NULL);
-      cell->fade = adw_timed_animation_new (GTK_WIDGET (self), 0, 1, FADE_MS, target);
-      g_signal_connect (cell->fade, "done", G_CALLBACK (on_fade_done), cell);
-    }
 }
 
 void
@@ -554,38 +419,11 @@ studio_canvas_set_image (StudioCanvas *self,
                          DimrImage    *image,
                          gboolean      final)
 {
-  gboolean fades = FALSE;
-  Cell *cell;
-
   g_return_if_fail (STUDIO_IS_CANVAS (self));
   g_return_if_fail (index < self->cells->len);
   g_return_if_fail (image != NULL);
 
-  cell = g_ptr_array_index (self->cells, index);
-  if (cell->top.image == image)
-    return;
-
-  layer_clear (&cell->below);
-  if (cell->fade)
-    adw_animation_reset (cell->fade);
-
-  /* Pictures of different sizes would jump, not fade. */
-  if (final && cell->top.image && gtk_widget_get_mapped (GTK_WIDGET (self)) &&
-      dimr_image_get_width (cell->top.image) == dimr_image_get_width (image) &&
-      dimr_image_get_height (cell->top.image) == dimr_image_get_height (image))
-    {
-      cell_begin_fade (self, cell);
-      fades = TRUE;
-    }
-  else
-    {
-      layer_clear (&cell->top);
-    }
-  cell->top.image = dimr_image_ref (image);
-
-  if (fades)
-    adw_animation_play (cell->fade);
-  gtk_widget_queue_draw (GTK_WIDGET (self));
+  studio_canvas_cell_set_image (g_ptr_array_index (self->cells, index), image, final);
 }
 
 DimrImage *
@@ -596,7 +434,7 @@ studio_canvas_peek_image (StudioCanvas *self,
 
   if (index >= self->cells->len)
     return NULL;
-  return ((Cell *) g_ptr_array_index (self->cells, index))->top.image;
+  return studio_canvas_cell_peek_image (g_ptr_array_index (self->cells, index));
 }
 
 guint

@@ -64,6 +64,7 @@ kind_title (DimrEntryKind kind)
     {
     case DIMR_ENTRY_MODEL: return _("Models");
     case DIMR_ENTRY_AUTOENCODER: return _("Autoencoders");
+    case DIMR_ENTRY_CLASSIFIER: return _("Classifiers");
     default: return _("Other files");
     }
 }

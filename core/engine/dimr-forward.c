@@ -15,8 +15,8 @@ typedef struct
   guint height;
   guint width;
   float *x;       /* [B, C, H, W] */
-  float *time;    /* [B] */
-  gint32 *y;      /* [B]; NULL for unconditional models */
+  float *time;    /* [B]; NULL for classifiers */
+  gint32 *y;      /* [B]; NULL for unconditional models and classifiers */
 } Inputs;
 
 static void
@@ -76,6 +76,7 @@ read_inputs (Inputs            *self,
              const DimrConfig  *config,
              GError           **error)
 {
+  const gboolean classifies = dimr_config_is_classifier (config);
   DimrTensor *x = require (file, "x", 4, 0, error), *time, *y;
   const DimrShape *shape;
 
@@ -92,17 +93,17 @@ read_inputs (Inputs            *self,
   self->batch = (guint) shape->dims[0];
   self->height = (guint) shape->dims[2];
   self->width = (guint) shape->dims[3];
-  time = require (file, dimr_network_get_time_input (config), 1, self->batch, error);
-  if (time == NULL)
+  time = classifies ? NULL : require (file, dimr_network_get_time_input (config), 1, self->batch, error);
+  if (time == NULL && !classifies)
     return FALSE;
   self->x = dimr_tensor_dup_f32 (x);
-  self->time = dimr_tensor_dup_f32 (time);
-  if (self->x == NULL || self->time == NULL)
+  self->time = time != NULL ? dimr_tensor_dup_f32 (time) : NULL;
+  if (self->x == NULL || (time != NULL && self->time == NULL))
     {
       g_set_error (error, DIMR_ERROR, DIMR_ERROR_MEMORY, "There is not enough memory for the input");
       return FALSE;
     }
-  if (config->num_classes == 0)
+  if (config->num_classes == 0 || classifies)
     return TRUE;
   y = require (file, "y", 1, self->batch, error);
   return y != NULL && read_classes (self, y, config, error);
@@ -261,7 +262,7 @@ dimr_forward_file (DimrModel           *model,
 
   x_bytes = (gsize) inputs.batch * config->channels * inputs.height * inputs.width * sizeof (float);
   dimr_program_write (program, dimr_plan_get_input (plan, "x"), inputs.x, x_bytes);
-  time = dimr_plan_get_input (plan, dimr_network_get_time_input (config));
+  time = inputs.time != NULL ? dimr_plan_get_input (plan, dimr_network_get_time_input (config)) : DIMR_NODE_NONE;
   if (time != DIMR_NODE_NONE)
     dimr_program_write (program, time, inputs.time, inputs.batch * sizeof (float));
   if (inputs.y != NULL && dimr_plan_get_input (plan, "y") != DIMR_NODE_NONE)

@@ -4,6 +4,8 @@
  */
 #pragma once
 
+#include <gio/gio.h>
+
 #include "core/image/dimr-image.h"
 
 G_BEGIN_DECLS
@@ -20,5 +22,13 @@ DimrImage *dimr_photo_decode (GBytes           *bytes,
 void       dimr_photo_fit    (const DimrImage  *image,
                               guint             side,
                               guint8           *planes);
+
+/* Whether @name ends as those of JPEG and PNG files do, and is not hidden. */
+gboolean   dimr_photo_is_name (const char       *name);
+/* Adds the paths of all such files in @folder and below, sorted, to @paths, which owns them. DIMR_ERROR_FILE. */
+gboolean   dimr_photo_list_folder (const char   *folder,
+                                   GPtrArray    *paths,
+                                   GCancellable *cancellable,
+                                   GError      **error);
 
 G_END_DECLS

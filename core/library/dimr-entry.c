@@ -196,18 +196,20 @@ static void
 read_model (DimrEntry *self,
             DimrModel *model)
 {
+  const DimrConfig *config = dimr_model_peek_config (model);
   g_autofree DimrCost *cost = NULL;
 
-  self->kind = DIMR_ENTRY_MODEL;
-  self->config = dimr_config_copy (dimr_model_peek_config (model));
+  self->kind = dimr_config_is_classifier (config) ? DIMR_ENTRY_CLASSIFIER : DIMR_ENTRY_MODEL;
+  if (self->kind == DIMR_ENTRY_MODEL)
+    self->config = dimr_config_copy (config);
   self->title = g_strdup (dimr_model_get_name (model));
   self->summary = g_strdup (dimr_model_get_summary (model));
   self->card = g_strdup (dimr_model_get_card (model));
   self->weights_path = g_strdup (dimr_weights_get_path (dimr_model_peek_weights (model)));
   self->n_parameters = dimr_model_get_n_parameters (model);
-  cost = dimr_cost_new (self->config, NULL);
+  cost = dimr_cost_new (config, NULL);
   self->n_macs = cost != NULL ? cost->total.macs : 0;
-  self->latent_channels = self->config->channels > 3 ? self->config->channels : 0;
+  self->latent_channels = self->kind == DIMR_ENTRY_MODEL && config->channels > 3 ? config->channels : 0;
 }
 
 static void
@@ -245,7 +247,7 @@ dimr_entry_new (const char   *path,
 
   self = g_object_new (DIMR_TYPE_ENTRY, NULL);
   self->path = g_canonicalize_filename (path, NULL);
-  model = dimr_model_load (self->path, cancellable, &error);
+  model = dimr_model_load_any (self->path, cancellable, &error);
   if (model != NULL)
     read_model (self, model);
   else if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED))

@@ -1,4 +1,4 @@
-/* dimr-entry.h — what a file or folder is: a model, an autoencoder, or a sentence why neither
+/* dimr-entry.h — what a file or folder is: a model, an autoencoder, a classifier, or a sentence why none of them
  *
  * Told by the tensors inside, never by the name. Only headers are read, so a library of hundreds
  * of gigabytes is listed in a moment; the hash comes later (see dimr_library_hash_async()).
@@ -18,6 +18,7 @@ typedef enum
 {
   DIMR_ENTRY_MODEL,       /* makes pictures or latents */
   DIMR_ENTRY_AUTOENCODER, /* makes pictures of latents */
+  DIMR_ENTRY_CLASSIFIER,  /* tells what is on pictures */
   DIMR_ENTRY_OTHER,       /* dimr_entry_get_problem() says what it is instead */
 } DimrEntryKind;
 
@@ -54,7 +55,7 @@ guint64           dimr_entry_get_n_bytes       (DimrEntry        *self);
 gboolean          dimr_entry_is_latent         (DimrEntry        *self);
 /* Of the latents that a model makes or an autoencoder reads; 0 for models of pictures. */
 guint             dimr_entry_get_latent_channels (DimrEntry      *self);
-/* NULL where it is no model. */
+/* NULL where it is no model that makes something. */
 const DimrConfig *dimr_entry_peek_config       (DimrEntry        *self);
 
 /* SHA-256 in hex, as far as it is known. */

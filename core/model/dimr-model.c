@@ -187,6 +187,8 @@ make_summary (const DimrConfig *config,
 
   if (config->n_stages > 0)
     branches = g_strdup_printf (", %u %s", config->n_stages, config->n_stages == 1 ? "branch" : "branches");
+  else if (dimr_config_is_classifier (config))
+    branches = g_strdup_printf (", classifier of %u classes", config->num_classes);
   return g_strdup_printf ("%s%s, %.*f M parameters, %u×%u", dimr_config_get_architecture_name (config), branches != NULL ? branches : "",
                           millions < 100 ? 1 : 0, millions, config->image_size, config->image_size);
 }

@@ -8,23 +8,10 @@
 
 #include "core/base/dimr-checked.h"
 #include "core/base/dimr-error.h"
+#include "core/image/dimr-photo.h"
 
 #include <errno.h>
 #include <string.h>
-
-static gboolean
-is_picture (const char *name)
-{
-  static const char * const endings[] = { ".jpg", ".jpeg", ".png" };
-  const gsize length = strlen (name);
-
-  if (name[0] == '.')
-    return FALSE;
-  for (guint i = 0; i < G_N_ELEMENTS (endings); i++)
-    if (length > strlen (endings[i]) && g_ascii_strcasecmp (name + length - strlen (endings[i]), endings[i]) == 0)
-      return TRUE;
-  return FALSE;
-}
 
 static int
 compare_items (gconstpointer a,
@@ -42,36 +29,20 @@ compare_names (gconstpointer a,
 
 /* Every picture below @folder, however deep. */
 static gboolean
-walk (const char    *folder,
-      guint          group,
-      guint          depth,
-      GArray        *items,
-      GCancellable  *cancellable,
-      GError       **error)
+add_folder (const char    *folder,
+            guint          group,
+            GArray        *items,
+            GCancellable  *cancellable,
+            GError       **error)
 {
-  g_autoptr (GError) local_error = NULL;
-  g_autoptr (GDir) dir = g_dir_open (folder, 0, &local_error);
-  const char *name;
+  g_autoptr (GPtrArray) paths = g_ptr_array_new ();
 
-  if (g_cancellable_set_error_if_cancelled (cancellable, error))
+  if (!dimr_photo_list_folder (folder, paths, cancellable, error))
     return FALSE;
-  if (dir == NULL)
+  for (guint i = 0; i < paths->len; i++)
     {
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_FILE, "The folder “%s” could not be read: %s.", folder, local_error->message);
-      return FALSE;
-    }
-  while ((name = g_dir_read_name (dir)) != NULL)
-    {
-      g_autofree char *path = g_build_filename (folder, name, NULL);
-
-      if (is_picture (name))
-        {
-          const DimrDatasetItem item = { .path = g_steal_pointer (&path), .group = group };
-          g_array_append_val (items, item);
-        }
-      else if (name[0] != '.' && depth < 8 && g_file_test (path, G_FILE_TEST_IS_DIR) &&
-               !walk (path, group, depth + 1, items, cancellable, error))
-        return FALSE;
+      const DimrDatasetItem item = { .path = g_ptr_array_index (paths, i), .group = group };
+      g_array_append_val (items, item);
     }
   return TRUE;
 }
@@ -104,7 +75,7 @@ dimr_dataset_list_folder (const char    *path,
     {
       g_autofree char *folder = g_build_filename (path, g_ptr_array_index (groups, i), NULL);
 
-      if (!walk (folder, i, 0, items, cancellable, error))
+      if (!add_folder (folder, i, items, cancellable, error))
         return FALSE;
     }
   g_array_sort (items, compare_items);
@@ -187,7 +158,7 @@ add_member (GArray     *items,
   g_autofree char *group = g_path_get_basename (folder);
   const DimrDatasetItem item = { .path = path, .offset = offset, .size = size };
 
-  if (!is_picture (base))
+  if (!dimr_photo_is_name (base))
     {
       g_free (path);
       return;

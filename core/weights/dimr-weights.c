@@ -2,14 +2,13 @@
 #include "core/weights/dimr-weights.h"
 
 #include "core/base/dimr-error.h"
+#include "core/weights/dimr-mapping.h"
 #include "core/weights/dimr-refuse.h"
 #include "core/weights/dimr-safetensors.h"
 #include "core/weights/dimr-torch.h"
 #include "core/weights/dimr-weights-private.h"
 #include "core/weights/dimr-zip.h"
 
-#include <errno.h>
-#include <glib/gstdio.h>
 #include <string.h>
 
 struct _DimrWeights
@@ -21,6 +20,7 @@ struct _DimrWeights
   guint64 n_bytes;
   const char *format, *table; /* static */
   char *path;
+  DimrMapping *mapping; /* of @path */
 };
 
 G_DEFINE_BOXED_TYPE (DimrWeights, dimr_weights, dimr_weights_ref, dimr_weights_unref)
@@ -104,40 +104,12 @@ dimr_weights_open_bytes (GBytes       *bytes,
   return dimr_refuse (error, file, 0, "it is neither safetensors nor a checkpoint of PyTorch"), NULL;
 }
 
-/* The file as bytes: mapped, so that weights that are never used are never read. */
-static GBytes *
-map_file (const char *path,
-          GError    **error)
-{
-  g_autoptr (GMappedFile) mapped = NULL;
-  g_autoptr (GError) local = NULL;
-  g_autofree char *name = g_filename_display_name (path);
-  GStatBuf info;
-
-  if (g_stat (path, &info) != 0)
-    {
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_FILE, "%s cannot be read: %s", name, g_strerror (errno));
-      return NULL;
-    }
-  if (!S_ISREG (info.st_mode))
-    {
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_FILE, "%s cannot be read: it is not a file", name);
-      return NULL;
-    }
-  mapped = g_mapped_file_new (path, FALSE, &local);
-  if (mapped == NULL)
-    {
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_FILE, "%s cannot be read: %s", name, local->message);
-      return NULL;
-    }
-  return g_mapped_file_get_bytes (mapped);
-}
-
 DimrWeights *
 dimr_weights_open (const char   *path,
                    GCancellable *cancellable,
                    GError      **error)
 {
+  g_autoptr (DimrMapping) mapping = NULL;
   g_autoptr (GBytes) bytes = NULL;
   g_autofree char *file = NULL;
   DimrWeights *self;
@@ -145,13 +117,19 @@ dimr_weights_open (const char   *path,
   g_return_val_if_fail (path != NULL, NULL);
   g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), NULL);
 
-  bytes = map_file (path, error);
-  if (bytes == NULL)
+  mapping = dimr_mapping_new (path, error);
+  if (mapping == NULL)
     return NULL;
+  bytes = dimr_mapping_ref_bytes (mapping);
   file = g_filename_display_basename (path);
+  /* An archive has a header before every tensor. */
+  dimr_mapping_set_sparse (mapping, TRUE);
   self = dimr_weights_open_bytes (bytes, file, cancellable, error);
-  if (self != NULL)
-    self->path = g_strdup (path);
+  dimr_mapping_set_sparse (mapping, FALSE);
+  if (self == NULL)
+    return NULL;
+  self->path = g_strdup (path);
+  self->mapping = g_steal_pointer (&mapping);
   return self;
 }
 
@@ -179,6 +157,7 @@ dimr_weights_unref (DimrWeights *self)
   g_free (self->names);
   g_hash_table_unref (self->tensors);
   g_clear_pointer (&self->metadata, g_hash_table_unref);
+  g_clear_pointer (&self->mapping, dimr_mapping_free);
   g_free (self->path);
   g_free (self);
 }
@@ -189,6 +168,24 @@ dimr_weights_peek (DimrWeights *self,
 {
   g_return_val_if_fail (self != NULL && name != NULL, NULL);
   return g_hash_table_lookup (self->tensors, name);
+}
+
+void
+dimr_weights_prefetch (DimrWeights      *self,
+                       const DimrTensor *tensor)
+{
+  g_return_if_fail (self != NULL && tensor != NULL);
+  if (self->mapping != NULL)
+    dimr_mapping_prefetch (self->mapping, dimr_tensor_peek_data (tensor), dimr_tensor_get_n_bytes (tensor));
+}
+
+void
+dimr_weights_release (DimrWeights      *self,
+                      const DimrTensor *tensor)
+{
+  g_return_if_fail (self != NULL && tensor != NULL);
+  if (self->mapping != NULL)
+    dimr_mapping_release (self->mapping, dimr_tensor_peek_data (tensor), dimr_tensor_get_n_bytes (tensor));
 }
 
 guint

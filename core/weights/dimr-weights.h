@@ -36,6 +36,12 @@ void          dimr_weights_unref           (DimrWeights        *self);
 /* NULL where there is no such tensor (transfer none). */
 DimrTensor   *dimr_weights_peek            (DimrWeights        *self,
                                             const char         *name);
+/* Around the use of @tensor, which is one of them: the disk reads it and what follows it in the file while others are
+ * still converted; afterwards its pages leave the program's memory until somebody reads them again. */
+void          dimr_weights_prefetch        (DimrWeights        *self,
+                                            const DimrTensor   *tensor);
+void          dimr_weights_release         (DimrWeights        *self,
+                                            const DimrTensor   *tensor);
 guint         dimr_weights_get_n_tensors   (DimrWeights        *self);
 /* Sorted by name, NULL-terminated (transfer none). */
 const char  **dimr_weights_peek_names      (DimrWeights        *self);

@@ -150,7 +150,7 @@ cpu_device_new (guint          n_threads,
   n = cpu_team_get_n_threads (self->team);
   self->target.simd = simd != NULL ? simd : cpu_simd_list ()[0];
   self->target.n_threads = n;
-  self->params = cpu_params_new (self->team);
+  self->params = cpu_params_new (self->team, self->target.simd);
   self->name = g_strdup_printf ("%s, %u %s", processor, n, n == 1 ? "thread" : "threads");
   return DIMR_DEVICE (self);
 }

@@ -4,6 +4,7 @@
 /* CPU_ISA_… are defined by meson.build for the copies of simd/ that it builds. */
 #define DECLARE(isa)                                                                         \
   void simd_product_fill_##isa (CpuSimd *table);                                             \
+  void simd_pack_fill_##isa (CpuSimd *table);                                                \
   void simd_attention_fill_##isa (CpuSimd *table);                                           \
   void simd_rows_fill_##isa (CpuSimd *table);                                                \
   void simd_conv_fill_##isa (CpuSimd *table);                                                \
@@ -19,6 +20,7 @@
     CpuSimd *table = &tables[n];                                                             \
     table->name = title;                                                                     \
     simd_product_fill_##isa (table);                                                         \
+    simd_pack_fill_##isa (table);                                                            \
     simd_attention_fill_##isa (table);                                                       \
     simd_rows_fill_##isa (table);                                                            \
     simd_conv_fill_##isa (table);                                                            \

@@ -203,6 +203,14 @@ typedef struct
                                gsize               row,
                                gsize               n_rows,
                                gpointer            out);
+  /* @n_columns of a panel's rows into its place among packed weights: [n_columns][panel] floats, as bfloat16 with
+   * n_columns made even, in pairs with bf16_dot. @rows: [panel] rows that are @pitch floats apart, zeros past the last;
+   * room for n_columns made a multiple of lanes; what they hold afterwards is of no use. */
+  void   (*pack)              (float              *rows,
+                               gsize               pitch,
+                               gsize               n_columns,
+                               gboolean            bf16,
+                               gpointer            out);
   /* Floats of scratch memory that a thread needs for attention(). */
   gsize  (*attention_scratch) (gsize               n_tokens,
                                gsize               head_width);

@@ -1,8 +1,15 @@
-/* cuda-module.c — the module's one symbol: the CUDA backend
+/* cuda-module.c — the module's two symbols: what it was built from, and the CUDA backend
  *
  * SPDX-License-Identifier: Apache-2.0
  */
+#include "config.h"
+
 #include "kernels/cuda/cuda-private.h"
+
+#include "kernels/dimr-cuda.h"
+
+G_MODULE_EXPORT extern const DimrCudaTag dimr_cuda_tag;
+const DimrCudaTag dimr_cuda_tag = DIMR_CUDA_TAG_INIT;
 
 static guint
 get_n_devices (GError **error)

@@ -258,6 +258,7 @@ upload (CudaParams         *self,
 
       if (tensor == NULL)
         return FALSE;
+      dimr_weights_prefetch (weights, tensor);
       if (layout->taps > 0)
         {
           if (!upload_turned (self, tensor, layout, to, error))
@@ -266,6 +267,7 @@ upload (CudaParams         *self,
       else if (!cuda_staging_upload (self->device->staging, tensor,
                                      layout->kind == CUDA_LAYOUT_BF16 ? CUDA_TYPE_BF16 : CUDA_TYPE_F32, to, error))
         return FALSE;
+      dimr_weights_release (weights, tensor);
     }
   return TRUE;
 }

@@ -458,7 +458,7 @@ DimrDeviceWalk *cuda_walk_new          (CudaDevice         *device,
                                         const DimrWalkSpec *spec,
                                         GError            **error);
 
-/* The module's one symbol. */
+/* What the module is opened for. */
 const DimrBackend *dimr_cuda_backend   (void);
 
 G_END_DECLS

@@ -4,6 +4,7 @@
 #include "kernels/cpu/cpu-private.h"
 #include "kernels/dimr-kernels.h"
 
+#include <math.h>
 #include <string.h>
 
 /* Product after product of a [4, 32] input with one weight. */
@@ -212,14 +213,91 @@ test_same_bytes (void)
     dimr_graph_unref (chains[i].graph);
 }
 
+static CpuLayoutKind
+bf16_kind (const CpuSimd *simd)
+{
+  return simd->bf16_dot ? CPU_LAYOUT_PANELS_BF16_PAIRS : CPU_LAYOUT_PANELS_BF16;
+}
+
+/* What stands at row @row and column @column of packed weights. */
+static float
+unpack (const CpuLayout *layout,
+        gconstpointer    data,
+        gsize            row,
+        gsize            column)
+{
+  const gsize width = layout->width, panel = row / width, c = row % width, even = (layout->k + 1) / 2 * 2;
+
+  if (layout->kind == CPU_LAYOUT_PANELS_F32)
+    return ((const float *) data)[(panel * layout->k + column) * width + c];
+  if (layout->kind == CPU_LAYOUT_PANELS_BF16)
+    return dimr_bf16_to_f32 (((const guint16 *) data)[(panel * even + column) * width + c]);
+  return dimr_bf16_to_f32 (((const guint16 *) data)[((panel * even / 2 + column / 2) * width + c) * 2 + column % 2]);
+}
+
+/* Weights [n, k], or [k, n] and read by columns. */
+static void
+check_packing (const CpuSimd *simd,
+               CpuLayoutKind  kind,
+               gsize          n,
+               gsize          k,
+               gboolean       turned)
+{
+  CpuTeam *team = cpu_team_new (2);
+  const CpuLayout layout = { .kind = kind, .n = n, .k = k, .width = simd->panel, .stride = turned ? n : 0 };
+  const gsize rows = (n + simd->panel - 1) / simd->panel * simd->panel, columns = kind == CPU_LAYOUT_PANELS_F32 ? k : (k + 1) / 2 * 2;
+  const DimrShape shape = DIMR_SHAPE ((gint64) (turned ? k : n), (gint64) (turned ? n : k));
+  float *values = g_new (float, n * k);
+  g_autoptr (DimrTensor) tensor = NULL;
+  g_autofree gpointer data = NULL;
+  guint64 bytes;
+
+  for (gsize i = 0; i < n * k; i++)
+    values[i] = (float) (i * 37 % 1013) / 1000 - .4f;
+  values[n * k / 2] = NAN;
+  tensor = dimr_tensor_new_take (DIMR_DTYPE_F32, &shape, values);
+  g_assert_true (cpu_layout_get_bytes (&layout, &bytes));
+  g_assert_cmpuint (bytes, ==, rows * columns * (kind == CPU_LAYOUT_PANELS_F32 ? 4 : 2));
+  data = g_malloc (bytes);
+  memset (data, 0xff, bytes);
+  cpu_pack (team, simd, tensor, &layout, data);
+  for (gsize row = 0; row < rows; row++)
+    for (gsize column = 0; column < columns; column++)
+      {
+        const float found = unpack (&layout, data, row, column);
+        float expected = row < n && column < k ? values[turned ? column * n + row : row * k + column] : 0;
+
+        if (kind != CPU_LAYOUT_PANELS_F32)
+          expected = dimr_bf16_to_f32 (dimr_f32_to_bf16 (expected));
+        if (isnan (expected) ? !isnan (found) : found != expected)
+          g_error ("%s: kind %d, [%zu, %zu]%s, row %zu, column %zu: %g instead of %g", simd->name, kind, n, k,
+                   turned ? " turned" : "", row, column, (double) found, (double) expected);
+      }
+  cpu_team_free (team);
+}
+
+static void
+test_packing (void)
+{
+  for (const CpuSimd * const *simd = cpu_simd_list (); *simd != NULL; simd++)
+    for (guint turned = 0; turned < 2; turned++)
+      for (gsize k = 1; k < 600; k = k * 3 + 1)
+        {
+          check_packing (*simd, CPU_LAYOUT_PANELS_F32, 2 * (*simd)->panel + 3, k, turned);
+          check_packing (*simd, bf16_kind (*simd), 2 * (*simd)->panel + 3, k, turned);
+          check_packing (*simd, bf16_kind (*simd), (*simd)->panel, k + 255, turned);
+        }
+}
+
 static void
 test_shared_parameters (void)
 {
   CpuTeam *team = cpu_team_new (2);
-  CpuParams *params = cpu_params_new (team);
+  const CpuSimd *simd = cpu_simd_list ()[0];
+  CpuParams *params = cpu_params_new (team, simd);
   g_autoptr (DimrWeights) weights = make_weights ("weight", 32);
-  const CpuLayout panels = { .kind = CPU_LAYOUT_PANELS_F32, .n = 32, .k = 32, .width = 16 };
-  const CpuLayout halves = { .kind = CPU_LAYOUT_PANELS_BF16, .n = 32, .k = 32, .width = 16 };
+  const CpuLayout panels = { .kind = CPU_LAYOUT_PANELS_F32, .n = 32, .k = 32, .width = simd->panel };
+  const CpuLayout halves = { .kind = bf16_kind (simd), .n = 32, .k = 32, .width = simd->panel };
   CpuParam *first = cpu_params_get (params, weights, "weight", &panels, NULL);
   CpuParam *second = cpu_params_get (params, weights, "weight", &panels, NULL);
   CpuParam *other = cpu_params_get (params, weights, "weight", &halves, NULL);
@@ -372,6 +450,7 @@ main (int   argc,
   g_test_add_func ("/cpu/device/refuses-computed-weights", test_computed_weight);
   g_test_add_func ("/cpu/device/says-how-much-memory-it-lacks", test_memory);
   g_test_add_func ("/cpu/device/prepares-a-parameter-once", test_shared_parameters);
+  g_test_add_func ("/cpu/device/packs-weights", test_packing);
   g_test_add_func ("/cpu/program/refuses-labels-outside-the-table", test_label_out_of_range);
   g_test_add_func ("/cpu/program/stops-when-cancelled", test_cancel);
   g_test_add_func ("/cpu/program/gives-the-same-bytes-always", test_same_bytes);

@@ -375,6 +375,36 @@ test_tensors_outlive_the_weights (void)
   g_assert_cmpfloat (values[1], ==, -2.f);
 }
 
+/* Reading ahead and letting go change where numbers lie, never what they are; what is no part of the file is left alone. */
+static void
+test_pages_come_and_go (void)
+{
+  static const char *const files[] = { "C2_n1_n6_k5/model.pth", "C2_n1_n6_k5/model.safetensors" };
+  const DimrShape shape = DIMR_SHAPE (3, 2048);
+  g_autofree float *values = g_new0 (float, 3 * 2048);
+  g_autoptr (DimrTensor) stranger = dimr_tensor_new_copy (DIMR_DTYPE_F32, &shape, values);
+
+  for (guint i = 0; i < G_N_ELEMENTS (files); i++)
+    {
+      g_autofree char *path = g_build_filename (TEST_DATA_DIR "/reference", files[i], NULL);
+      g_autoptr (DimrWeights) weights = open_ok (path), untouched = open_ok (path);
+      const char **names = dimr_weights_peek_names (weights);
+
+      for (guint round = 0; round < 2; round++)
+        for (guint k = 0; names[k] != NULL; k++)
+          {
+            DimrTensor *tensor = dimr_weights_peek (weights, names[k]);
+
+            dimr_weights_prefetch (weights, tensor);
+            dimr_weights_release (weights, tensor);
+          }
+      dimr_weights_prefetch (weights, stranger);
+      dimr_weights_release (weights, stranger);
+      assert_same (weights, untouched);
+    }
+  g_assert_cmpmem (dimr_tensor_peek_data (stranger), dimr_tensor_get_n_bytes (stranger), values, 3 * 2048 * sizeof *values);
+}
+
 static void
 test_table_made_in_memory (void)
 {
@@ -453,6 +483,7 @@ main (int argc, char **argv)
                             test_all_reference_data_is_read);
     }
   g_test_add_func ("/weights/tensors-outlive-the-weights", test_tensors_outlive_the_weights);
+  g_test_add_func ("/weights/pages-come-and-go", test_pages_come_and_go);
   g_test_add_func ("/weights/table-made-in-memory", test_table_made_in_memory);
   return g_test_run ();
 }

@@ -13,6 +13,7 @@
 
 /* Each file fills in its loops. */
 void CPU_NAME (simd_product_fill)   (CpuSimd *table);
+void CPU_NAME (simd_pack_fill)      (CpuSimd *table);
 void CPU_NAME (simd_attention_fill) (CpuSimd *table);
 void CPU_NAME (simd_rows_fill)      (CpuSimd *table);
 void CPU_NAME (simd_conv_fill)      (CpuSimd *table);

@@ -18,29 +18,43 @@ static gboolean lost_told;       /* by a call of this runtime, not of another on
 static const char *failed_call;
 
 static int
-number_of_environment (const char *name)
+number_of_environment (const char *name,
+                       int         otherwise)
 {
   const char *text = g_getenv (name);
 
-  return text != NULL ? atoi (text) : 0;
+  return text != NULL ? atoi (text) : otherwise;
+}
+
+static void
+read_failure (void)
+{
+  const char *text = g_getenv ("FAKE_CUDA_FAIL"), *code = text != NULL ? strchr (text, ':') : NULL;
+
+  if (code == NULL)
+    return;
+  fail_call = strtoul (text, NULL, 10);
+  fail_error = (cudaError_t) atoi (code + 1);
 }
 
 static const FakeCudaConfig *
 get_config (void)
 {
-  if (config.name == NULL)
-    config = (FakeCudaConfig) {
-      .n_devices = 1,
-      .major = 9,
-      .n_multiprocessors = 132,
-      .driver_version = 13000,
-      .blas_version = 130000,
-      .memory = (gsize) 16 << 30,
-      .others = (gsize) 1 << 30,
-      .name = "Emulated GPU",
-      .deferred = number_of_environment ("FAKE_CUDA_DEFERRED"),
-      .order = (unsigned) number_of_environment ("FAKE_CUDA_ORDER"),
-    };
+  if (config.name != NULL)
+    return &config;
+  config = (FakeCudaConfig) {
+    .n_devices = number_of_environment ("FAKE_CUDA_DEVICES", 1),
+    .major = 9,
+    .n_multiprocessors = 132,
+    .driver_version = number_of_environment ("FAKE_CUDA_DRIVER", 13000),
+    .blas_version = 130000,
+    .memory = (gsize) number_of_environment ("FAKE_CUDA_MEMORY", 16 << 10) << 20,
+    .others = (gsize) 1 << 30,
+    .name = "Emulated GPU",
+    .deferred = number_of_environment ("FAKE_CUDA_DEFERRED", FALSE),
+    .order = (unsigned) number_of_environment ("FAKE_CUDA_ORDER", 0),
+  };
+  read_failure ();
   return &config;
 }
 
@@ -138,6 +152,7 @@ cudaError_t
 fake_cuda_enter (const char *name)
 {
   FAKE_LOCK ();
+  const int driver = get_config ()->driver_version;
 
   if (++n_calls == fail_call)
     {
@@ -147,7 +162,7 @@ fake_cuda_enter (const char *name)
   if (lost_error != cudaSuccess)
     return fake_cuda_error (lost_error);
   /* A driver of the runtime's major version or a newer one; an older one at least says what it is. */
-  if (get_config ()->driver_version / 1000 < CUDART_VERSION / 1000 && strstr (name, "GetVersion") == NULL)
+  if (driver / 1000 < CUDART_VERSION / 1000 && strstr (name, "GetVersion") == NULL)
     return fake_cuda_error (cudaErrorInsufficientDriver);
   return cudaSuccess;
 }

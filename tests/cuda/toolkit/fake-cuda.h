@@ -35,8 +35,9 @@ typedef struct
 
 /* Back to a healthy device of the above figures. */
 void        fake_cuda_reset            (void);
-/* What the next calls find; takes effect at once (transfer none). FAKE_CUDA_DEFERRED=1 and
- * FAKE_CUDA_ORDER=… in the environment are what a program begins with that cannot call this. */
+/* What the next calls find; takes effect at once (transfer none). A program that cannot call this begins with
+ * what FAKE_CUDA_DEFERRED, FAKE_CUDA_ORDER, FAKE_CUDA_DEVICES, FAKE_CUDA_DRIVER and FAKE_CUDA_MEMORY (MiB) in its
+ * environment say; FAKE_CUDA_FAIL=CALL:CODE is fake_cuda_fail_at (). */
 FakeCudaConfig *fake_cuda_config       (void);
 
 /* The @call_number-th call from now (the next is 1) of a runtime or cuBLASLt function returns

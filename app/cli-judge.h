@@ -1,0 +1,56 @@
+/* cli-judge.h — what `dimr classify`, `dimr score` and `dimr fid` share: a classifier, and pictures for it
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#pragma once
+
+#include "app/cli-common.h"
+#include "app/cli-progress.h"
+
+G_BEGIN_DECLS
+
+/* The options, then what runs in a thread of its own. */
+typedef struct
+{
+  char *model;
+  char *device;
+  char *precision;
+  gint64 threads;
+  gboolean json;
+  gboolean quiet;
+
+  DimrModel *loaded;
+  DimrClassifier *classifier;
+  StudioProgress *progress;
+  gint64 began;
+} StudioJudge;
+
+/* The options of a command: @own, which ends with an entry of NULLs, those of @self, and in @others what has no option's
+ * name before it (transfer container). */
+GOptionEntry *studio_judge_make_entries (StudioJudge        *self,
+                                         const GOptionEntry *own,
+                                         char             ***others);
+/* What can be told before anything is opened; returns an exit code, OK to go on. */
+int      studio_judge_check   (StudioJudge        *self);
+/* Opens the classifier if that has not happened, and calls @func for every picture of @paths. Blocks; for
+ * studio_cli_run(). */
+gboolean studio_judge_run     (StudioJudge        *self,
+                               const char * const *paths,
+                               DimrJudgementFunc   func,
+                               gpointer            user_data,
+                               GCancellable       *cancellable,
+                               GError            **error);
+gboolean studio_judge_open    (StudioJudge        *self,
+                               GCancellable       *cancellable,
+                               GError            **error);
+/* Paths after --input, then those without it; either may be NULL (transfer full). */
+char   **studio_judge_merge   (char              **named,
+                               char              **others);
+/* Draws how far it is: to be called by @func. */
+void     studio_judge_tick    (StudioJudge         *self,
+                               const DimrJudgement *judgement);
+void     studio_judge_clear   (StudioJudge        *self);
+
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (StudioJudge, studio_judge_clear)
+
+G_END_DECLS

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/judge/dimr-pictures.h"
+
+#include "core/base/dimr-error.h"
+#include "core/classes/dimr-classes.h"
+#include "core/image/dimr-photo.h"
+#include "core/image/dimr-png.h"
+
+#include <string.h>
+
+GPtrArray *
+dimr_pictures_list (const char * const  *paths,
+                    GCancellable        *cancellable,
+                    GError             **error)
+{
+  g_autoptr (GPtrArray) files = g_ptr_array_new_with_free_func (g_free);
+
+  for (guint i = 0; paths[i] != NULL; i++)
+    {
+      const guint n = files->len;
+
+      if (!g_file_test (paths[i], G_FILE_TEST_IS_DIR))
+        {
+          if (!g_file_test (paths[i], G_FILE_TEST_EXISTS))
+            {
+              g_set_error (error, DIMR_ERROR, DIMR_ERROR_FILE, "There is no file or folder “%s”", paths[i]);
+              return NULL;
+            }
+          g_ptr_array_add (files, g_strdup (paths[i]));
+          continue;
+        }
+      if (!dimr_photo_list_folder (paths[i], files, cancellable, error))
+        return NULL;
+      if (files->len == n)
+        {
+          g_set_error (error, DIMR_ERROR, DIMR_ERROR_REQUEST, "“%s” holds no JPEG or PNG pictures", paths[i]);
+          return NULL;
+        }
+    }
+  return g_steal_pointer (&files);
+}
+
+/* The class in the recipe, or the WordNet id that the folder is called. */
+static int
+find_asked (const char *path,
+            GBytes     *bytes)
+{
+  g_autoptr (DimrRecipe) recipe = dimr_png_read_recipe (bytes, NULL);
+  g_autofree char *folder = g_path_get_dirname (path), *name = g_path_get_basename (folder);
+
+  if (recipe != NULL)
+    return recipe->class_index;
+  if (name[0] != 'n' || strlen (name) != 9 || strspn (name + 1, "0123456789") != 8)
+    return -1;
+  return dimr_classes_find (name);
+}
+
+/* @picture: [3, side, side] in [−1, 1] */
+static gboolean
+read_picture (const char  *path,
+              guint        side,
+              float       *picture,
+              int         *asked,
+              GError     **error)
+{
+  const gsize n = 3 * (gsize) side * side;
+  g_autofree guint8 *planes = g_malloc (n);
+  g_autofree char *name = g_strdup_printf ("“%s”", path), *content = NULL;
+  g_autoptr (GBytes) bytes = NULL;
+  g_autoptr (DimrImage) image = NULL;
+  g_autoptr (GError) reason = NULL;
+  gsize size;
+
+  if (!g_file_get_contents (path, &content, &size, &reason))
+    {
+      g_set_error (error, DIMR_ERROR, DIMR_ERROR_FILE, "“%s” could not be read: %s.", path, reason->message);
+      return FALSE;
+    }
+  bytes = g_bytes_new_take (g_steal_pointer (&content), size);
+  image = dimr_photo_decode (bytes, name, side, error);
+  if (image == NULL)
+    return FALSE;
+  dimr_photo_fit (image, side, planes);
+  for (gsize i = 0; i < n; i++)
+    picture[i] = (float) planes[i] / 127.5f - 1;
+  *asked = find_asked (path, bytes);
+  return TRUE;
+}
+
+gboolean
+dimr_pictures_judge (DimrClassifier     *classifier,
+                     GPtrArray          *paths,
+                     DimrJudgementFunc   func,
+                     gpointer            user_data,
+                     GCancellable       *cancellable,
+                     GError            **error)
+{
+  const guint side = dimr_classifier_get_side (classifier), batch = dimr_classifier_get_batch (classifier);
+  const guint n_classes = dimr_classifier_get_n_classes (classifier), n_features = dimr_classifier_get_n_features (classifier);
+  const gsize image_len = 3 * (gsize) side * side;
+  g_autofree float *pictures = g_new (float, batch * image_len), *probabilities = g_new (float, (gsize) batch * n_classes);
+  g_autofree float *features = g_new (float, (gsize) batch * n_features);
+  g_autofree int *asked = g_new (int, batch);
+
+  for (guint first = 0; first < paths->len; first += batch)
+    {
+      const guint n = MIN (batch, paths->len - first);
+
+      for (guint i = 0; i < n; i++)
+        if (g_cancellable_set_error_if_cancelled (cancellable, error) ||
+            !read_picture (g_ptr_array_index (paths, first + i), side, pictures + i * image_len, &asked[i], error))
+          return FALSE;
+      if (!dimr_classifier_run (classifier, pictures, n, probabilities, features, cancellable, error))
+        return FALSE;
+      for (guint i = 0; i < n; i++)
+        func (&(DimrJudgement){ .index = first + i, .n = paths->len, .path = g_ptr_array_index (paths, first + i), .asked = asked[i],
+                                .probabilities = probabilities + (gsize) i * n_classes,
+                                .features = features + (gsize) i * n_features }, user_data);
+    }
+  return TRUE;
+}

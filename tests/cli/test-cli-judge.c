@@ -1,0 +1,347 @@
+/* Classifiers as a person meets them: trained, asked what is on pictures, and how recognisable those are.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "cli-fixture.h"
+
+#include "core/classes/dimr-classes.h"
+#include "core/image/dimr-png.h"
+#include "core/library/dimr-entry.h"
+#include "core/train/dimr-dataset.h"
+
+#include <glib/gstdio.h>
+#include <string.h>
+
+#define SIDE 16
+#define N_CLASSES 8 /* of the drawn pictures */
+#define LAST "step-000000000160"
+#define REFERENCE TEST_DATA_DIR "/reference/"
+
+static const char *config_text =
+  "{ \"model\": \"ViT\", \"title\": \"Drawn shapes\", \"img_size\": 16, \"patch_size\": 4, \"embed_dim\": 32, \"depth\": 2,"
+  "  \"num_heads\": 2, \"mlp_ratio\": 2, \"num_classes\": 8,"
+  "  \"training\": { \"batch\": 16, \"lr\": 0.003, \"warmup\": 10, \"beta1\": 0.9, \"beta2\": 0.99, \"ema\": 0.9, \"crop\": 1,"
+  "    \"snapshot-every\": 80, \"log-every\": 40, \"validate-n\": 64 } }";
+
+typedef struct
+{
+  char *folder;
+  char *real;       /* class folders called by WordNet ids */
+  char *generated;  /* pictures with recipes, of the same classes */
+  char *run;
+  char *model;      /* its last snapshot */
+} Fixture;
+
+static void
+remove_tree (const char *folder)
+{
+  g_autoptr (GDir) dir = g_dir_open (folder, 0, NULL);
+  const char *name;
+
+  while (dir != NULL && (name = g_dir_read_name (dir)) != NULL)
+    {
+      g_autofree char *path = g_build_filename (folder, name, NULL);
+
+      if (g_file_test (path, G_FILE_TEST_IS_DIR))
+        remove_tree (path);
+      else
+        g_unlink (path);
+    }
+  g_rmdir (folder);
+}
+
+/* The ImageNet class that a drawn one goes for. */
+static int
+class_of (guint drawn)
+{
+  return (int) (90 * drawn + 3);
+}
+
+/* Picture @i of @data under @path, with a recipe that asks for @class_index unless that is DIMR_CLASS_NONE. */
+static void
+save_picture (DimrDataset *data,
+              guint        i,
+              const char  *path,
+              int          class_index)
+{
+  g_autofree float *planes = g_new (float, 3 * SIDE * SIDE);
+  g_autofree char *folder = g_path_get_dirname (path);
+  g_autoptr (DimrImage) image = NULL;
+  g_autoptr (DimrRecipe) recipe = dimr_recipe_new ();
+  g_autoptr (GError) error = NULL;
+
+  g_mkdir_with_parents (folder, 0700);
+  dimr_dataset_read (data, i, 0, FALSE, planes, &error);
+  g_assert_no_error (error);
+  image = dimr_image_new_planar (SIDE, SIDE, planes);
+  recipe->class_index = class_index;
+  recipe->width = recipe->height = SIDE;
+  dimr_png_save (path, image, class_index != DIMR_CLASS_NONE ? recipe : NULL, &error);
+  g_assert_no_error (error);
+}
+
+static void
+fixture_init (Fixture *self)
+{
+  g_autoptr (DimrDataset) real = dimr_dataset_new_procedural (240, SIDE, 0), generated = dimr_dataset_new_procedural (80, SIDE, 5);
+  g_auto (CliResult) result = { 0 };
+  g_autofree char *config = NULL;
+
+  self->folder = cli_make_folder ();
+  self->real = g_build_filename (self->folder, "real", NULL);
+  self->generated = g_build_filename (self->folder, "generated", NULL);
+  self->run = g_build_filename (self->folder, "run", NULL);
+  self->model = g_build_filename (self->run, LAST, NULL);
+  config = g_build_filename (self->folder, "config.json", NULL);
+  g_assert_true (g_file_set_contents (config, config_text, -1, NULL));
+  for (guint i = 0; i < 240; i++)
+    {
+      g_autofree char *path = g_strdup_printf ("%s/%s/%u.png", self->real, dimr_classes_get (class_of (i % N_CLASSES))->wnid, i);
+      save_picture (real, i, path, DIMR_CLASS_NONE);
+    }
+  for (guint i = 0; i < 80; i++)
+    {
+      g_autofree char *path = g_strdup_printf ("%s/%03u.png", self->generated, i);
+      save_picture (generated, i, path, class_of (i % N_CLASSES));
+    }
+  cli_run (&result, "train --config %s --data %s --validation %s --output %s --steps 160 --threads 1", config, self->real, self->real,
+           self->run);
+  cli_assert_status (&result, 0);
+  g_assert_nonnull (strstr (result.err, "cross_entropy"));
+  g_assert_nonnull (strstr (result.err, "top1"));
+}
+
+static void
+fixture_clear (Fixture *self)
+{
+  remove_tree (self->folder);
+  g_free (self->folder);
+  g_free (self->real);
+  g_free (self->generated);
+  g_free (self->run);
+  g_free (self->model);
+}
+
+static Fixture fixture;
+
+/* What is kept is a model with names for its rows, and the log tells how often it was right. */
+static void
+test_snapshot (void)
+{
+  g_autofree char *config_path = g_build_filename (fixture.model, "config.json", NULL), *text = NULL, *log = NULL;
+  g_autofree char *log_path = g_build_filename (fixture.run, "log.csv", NULL);
+  g_autofree char *sheet = g_build_filename (fixture.model, "samples.png", NULL), *first = NULL;
+  g_autoptr (DimrConfig) config = dimr_config_load (config_path, NULL);
+  g_auto (GStrv) lines = NULL;
+
+  g_assert_nonnull (config);
+  g_assert_cmpuint (g_strv_length (config->label_names), ==, N_CLASSES);
+  for (guint i = 0; i < N_CLASSES; i++)
+    g_assert_cmpstr (config->label_names[i], ==, dimr_classes_get (class_of (i))->wnid);
+  g_assert_false (g_file_test (sheet, G_FILE_TEST_EXISTS));
+  g_assert_true (g_file_get_contents (log_path, &log, NULL, NULL));
+  lines = g_strsplit (log, "\n", 2);
+  g_assert_nonnull (strstr (lines[0], ",cross_entropy,top1,top5,"));
+  g_assert_nonnull (strstr (lines[0], ",validation_loss,validation_cross_entropy,validation_top1,validation_top5"));
+}
+
+/* Stopped in the middle and resumed: the same bytes. */
+static void
+test_resume (void)
+{
+  static const char * const files[] = { "model.safetensors", "state.safetensors" };
+  g_autofree char *run = g_build_filename (fixture.folder, "parts", NULL), *config = g_build_filename (fixture.folder, "config.json", NULL);
+  g_auto (CliResult) first = { 0 }, second = { 0 };
+
+  cli_run (&first, "train --config %s --data %s --output %s --steps 80 --threads 2", config, fixture.real, run);
+  cli_assert_status (&first, 0);
+  cli_run (&second, "train --output %s --resume --steps 160 --threads 1", run);
+  cli_assert_status (&second, 0);
+  for (guint i = 0; i < G_N_ELEMENTS (files); i++)
+    {
+      g_autofree char *a = g_build_filename (fixture.model, files[i], NULL), *b = g_build_filename (run, LAST, files[i], NULL);
+      cli_assert_same_files (a, b);
+    }
+}
+
+static void
+test_classify (void)
+{
+  g_auto (CliResult) json = { 0 }, csv = { 0 }, text = { 0 };
+  g_autoptr (GPtrArray) lines = NULL;
+  g_auto (GStrv) rows = NULL;
+
+  cli_run (&json, "classify --model %s --input %s --json --top 3 --threads 1", fixture.model, fixture.generated);
+  cli_assert_status (&json, 0);
+  lines = cli_parse_lines (json.out);
+  g_assert_cmpuint (lines->len, ==, 80);
+  for (guint i = 0; i < lines->len; i++)
+    {
+      JsonArray *classes = json_object_get_array_member (g_ptr_array_index (lines, i), "classes");
+      double last = 1, sum = 0;
+
+      g_assert_cmpuint (json_array_get_length (classes), ==, 3);
+      for (guint k = 0; k < 3; k++)
+        {
+          JsonObject *object = json_array_get_object_element (classes, k);
+          const double p = json_object_get_double_member (object, "probability");
+          const int index = (int) json_object_get_int_member (object, "index");
+
+          g_assert_cmpfloat (p, <=, last);
+          g_assert_cmpstr (json_object_get_string_member (object, "class"), ==, dimr_classes_get (index)->name);
+          last = p;
+          sum += p;
+        }
+      g_assert_cmpfloat (sum, <=, 1.000001);
+      g_assert_cmpfloat (sum, >, 3. / N_CLASSES);
+    }
+
+  cli_run (&csv, "classify --model %s --csv --top 2 %s/000.png %s/001.png", fixture.model, fixture.generated, fixture.generated);
+  cli_assert_status (&csv, 0);
+  rows = g_strsplit (csv.out, "\n", -1);
+  g_assert_cmpuint (g_strv_length (rows), ==, 1 + 4 + 1);
+  g_assert_cmpstr (rows[0], ==, "path,rank,class,index,probability");
+  cli_run (&text, "classify --model %s %s/000.png", fixture.model, fixture.generated);
+  cli_assert_status (&text, 0);
+  g_assert_nonnull (strstr (text.out, "000.png: "));
+  g_assert_nonnull (strstr (text.out, " %"));
+}
+
+/* The share that the last line of `dimr score --json` tells under @member. */
+static double
+score_of (const char *input,
+          const char *member)
+{
+  g_auto (CliResult) result = { 0 };
+  g_autoptr (GPtrArray) lines = NULL;
+  JsonObject *score;
+
+  cli_run (&result, "score --model %s --json --threads 1 %s", fixture.model, input);
+  cli_assert_status (&result, 0);
+  lines = cli_parse_lines (result.out);
+  score = cli_find_event (lines, "score");
+  g_assert_cmpuint (lines->len, ==, 1 + N_CLASSES);
+  g_assert_cmpint (json_object_get_int_member (score, "asked_classes"), ==, N_CLASSES);
+  return json_object_get_double_member (score, member);
+}
+
+/* By their recipes, and real ones by their folders: far better than one in eight. */
+static void
+test_score (void)
+{
+  g_auto (CliResult) table = { 0 };
+  const double top1 = score_of (fixture.generated, "top1");
+
+  g_test_message ("%.3f of the generated, %.3f of the real pictures", top1, score_of (fixture.real, "top1"));
+  g_assert_cmpfloat (top1, >, .5);
+  g_assert_cmpfloat (score_of (fixture.real, "top1"), >, .5);
+  g_assert_cmpfloat (score_of (fixture.generated, "top1_among_asked"), ==, top1); /* all classes are asked for */
+  g_assert_cmpfloat (score_of (fixture.generated, "top5"), >=, top1);
+  cli_run (&table, "score --model %s %s", fixture.model, fixture.generated);
+  cli_assert_status (&table, 0);
+  g_assert_nonnull (strstr (table.out, "80 pictures of 8 classes, judged by Drawn shapes"));
+}
+
+static double
+distance (const char *a,
+          const char *b)
+{
+  g_auto (CliResult) result = { 0 };
+  g_autoptr (GPtrArray) lines = NULL;
+
+  cli_run (&result, "fid --model %s --json %s %s", fixture.model, a, b);
+  cli_assert_status (&result, 0);
+  lines = cli_parse_lines (result.out);
+  return json_object_get_double_member (cli_find_event (lines, "fid"), "distance");
+}
+
+/* Other pictures of the same classes are nearer than one class alone. */
+static void
+test_fid (void)
+{
+  g_autofree char *one = g_build_filename (fixture.real, dimr_classes_get (class_of (0))->wnid, NULL);
+  const double near = distance (fixture.real, fixture.generated), far = distance (fixture.real, one);
+
+  g_assert_cmpfloat (distance (fixture.real, fixture.real), <, 1e-6);
+  g_assert_cmpfloat (near, >, 0);
+  g_assert_cmpfloat (far, >, 2 * near);
+}
+
+static void
+assert_refused (int         status,
+                const char *says,
+                const char *format,
+                ...)
+{
+  g_auto (CliResult) result = { 0 };
+  g_autofree char *words = NULL;
+  va_list args;
+
+  va_start (args, format);
+  words = g_strdup_vprintf (format, args);
+  va_end (args);
+  cli_run (&result, "%s", words);
+  cli_assert_status (&result, status);
+  if (strstr (result.err, says) == NULL)
+    g_error ("“%s” does not say “%s”", result.err, says);
+}
+
+static void
+test_refusals (void)
+{
+  g_autofree char *config = g_build_filename (fixture.folder, "config.json", NULL), *silent = g_build_filename (fixture.folder, "silent", NULL);
+  g_autofree char *picture = g_build_filename (silent, "a.png", NULL), *unknown = g_build_filename (fixture.folder, "unknown", NULL);
+  g_autofree char *other = g_build_filename (unknown, "a.png", NULL), *damaged = g_build_filename (fixture.folder, "damaged.png", NULL);
+  g_autoptr (DimrDataset) data = dimr_dataset_new_procedural (8, SIDE, 0);
+
+  save_picture (data, 0, picture, DIMR_CLASS_NONE);
+  save_picture (data, 0, other, 1);
+  g_assert_true (g_file_set_contents (damaged, "no picture", -1, NULL));
+  assert_refused (2, "needs a picture", "classify --model %s", fixture.model);
+  assert_refused (2, "--top is from 1", "classify --model %s --top 0 %s", fixture.model, picture);
+  assert_refused (2, "choose one", "classify --model %s --csv --json %s", fixture.model, picture);
+  assert_refused (2, "needs two folders", "fid --model %s %s", fixture.model, fixture.real);
+  assert_refused (2, "at least two pictures", "fid --model %s %s %s", fixture.model, fixture.real, silent);
+  assert_refused (1, "nowhere", "classify --model %s nowhere.png", fixture.model);
+  assert_refused (1, "neither a JPEG nor a PNG", "classify --model %s %s", fixture.model, damaged);
+  assert_refused (2, "neither a recipe nor a folder", "score --model %s %s", fixture.model, silent);
+  assert_refused (2, "knows none of the classes", "score --model %s %s", fixture.model, unknown);
+  assert_refused (1, "does not tell what is on pictures", "classify --model " REFERENCE "B_dimr_3r_pixel %s", picture);
+  assert_refused (1, "which tells what a picture shows", "generate --model %s --class lion", fixture.model);
+  /* Other folders than the eight of its head. */
+  assert_refused (2, "set \"num_classes\"", "train --config %s --data %s/.. --output %s/never --steps 1", config, silent, fixture.folder);
+}
+
+/* The library tells it from models that make pictures, and info from its config.json or its tensors. */
+static void
+test_library (void)
+{
+  g_autoptr (DimrEntry) entry = dimr_entry_new (fixture.model, NULL);
+  g_auto (CliResult) info = { 0 };
+
+  g_assert_cmpint (dimr_entry_get_kind (entry), ==, DIMR_ENTRY_CLASSIFIER);
+  g_assert_cmpstr (dimr_entry_get_title (entry), ==, "Drawn shapes");
+  g_assert_nonnull (strstr (dimr_entry_get_summary (entry), "classifier of 8 classes"));
+  g_assert_null (dimr_entry_peek_config (entry));
+  cli_run (&info, "info %s", fixture.model);
+  cli_assert_status (&info, 0);
+  g_assert_nonnull (strstr (info.out, "8 that it tells apart"));
+}
+
+int
+main (int   argc,
+      char *argv[])
+{
+  int status;
+
+  g_test_init (&argc, &argv, NULL);
+  fixture_init (&fixture);
+  g_test_add_func ("/cli/judge/snapshot-is-a-classifier", test_snapshot);
+  g_test_add_func ("/cli/judge/resumes-to-the-same-bytes", test_resume);
+  g_test_add_func ("/cli/judge/classify", test_classify);
+  g_test_add_func ("/cli/judge/score", test_score);
+  g_test_add_func ("/cli/judge/fid", test_fid);
+  g_test_add_func ("/cli/judge/library", test_library);
+  g_test_add_func ("/cli/judge/says-what-is-wrong", test_refusals);
+  status = g_test_run ();
+  fixture_clear (&fixture);
+  return status;
+}

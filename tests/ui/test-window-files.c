@@ -1,0 +1,300 @@
+/* test-window-files.c — pictures, settings and models that come from files and go there
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "config.h"
+
+#include <glib/gstdio.h>
+#include <string.h>
+
+#include "tests/ui/window-fixture.h"
+#include "ui/studio-sampler-row.h"
+#include "ui/studio-settings.h"
+
+static gboolean
+file_exists (gpointer data)
+{
+  return g_file_test (data, G_FILE_TEST_IS_REGULAR);
+}
+
+static gboolean
+shows_error (gpointer data)
+{
+  return studio_banner_get_text (((StudioWindow *) data)->error_banner) != NULL;
+}
+
+/* --- Pictures --- */
+
+static void
+test_save_as (Fixture       *fixture,
+              gconstpointer  data)
+{
+  StudioWindow *window = fixture->window;
+  g_autofree char *path = g_build_filename (fixture->folder, "saved as.png", NULL);
+  g_autoptr(GFile) file = g_file_new_for_path (path);
+  g_autoptr(DimrRecipe) recipe = NULL;
+  g_autoptr(DimrImage) image = NULL;
+  g_autoptr(GError) error = NULL;
+  StudioPicture *picture;
+
+  generate_one (window, 3);
+  studio_window_save_as (window, file);
+  studio_test_wait (file_exists, path, PATIENCE);
+  image = dimr_png_load (path, &recipe, &error);
+  g_assert_no_error (error);
+  picture = studio_generate_view_get_picture (window->view);
+  g_assert_true (g_bytes_equal (dimr_image_peek_pixels (image),
+                                dimr_image_peek_pixels (studio_picture_peek_image (picture))));
+  g_assert_cmpuint (recipe->seed, ==, studio_picture_peek_recipe (picture)->seed);
+  g_assert_cmpuint (recipe->n_steps, ==, 3);
+  studio_test_settle ();
+}
+
+static StudioSamplerRow *
+sampler_row (StudioWindow *window)
+{
+  return studio_test_child (window->controls, STUDIO_TYPE_CONTROLS, "sampler_row");
+}
+
+static gboolean
+steps_are_seven (gpointer data)
+{
+  return studio_number_row_get_value (number_row (data, "steps_row")) == 7;
+}
+
+/* What DDIM was told goes into the request and comes back from a recipe; its steps are its own. */
+static void
+test_sampler_options_restore (Fixture       *fixture,
+                              gconstpointer  data)
+{
+  StudioControls *controls = fixture->window->controls;
+  GtkWidget *grid = studio_test_child (controls, STUDIO_TYPE_CONTROLS, "grid_dropdown");
+  GtkWidget *channels = studio_test_child (controls, STUDIO_TYPE_CONTROLS, "channels_check");
+  const DimrSamplerOptions wanted = { 0.5, TRUE };
+  g_autoptr(DimrRecipe) recipe = dimr_recipe_new ();
+  g_autoptr(DimrRequest) request = NULL;
+  g_autoptr(GVariant) before = NULL;
+
+  studio_class_picker_set_classes (class_picker (fixture->window), (const int[]) { 951 }, 1);
+  gtk_drop_down_set_selected (GTK_DROP_DOWN (grid), 1);
+  before = studio_controls_dup_state (controls);
+  g_assert_false (gtk_widget_get_visible (channels));
+  recipe->class_index = 951;
+  recipe->sampler = DIMR_SAMPLER_DDIM;
+  recipe->options = wanted;
+  recipe->guidance = (DimrGuidance) { DIMR_GUIDANCE_CONSTANT, 2, 1, 2 };
+  studio_controls_apply_recipe (controls, recipe, STUDIO_RECIPE_SETTINGS);
+  g_assert_true (gtk_widget_get_visible (channels));
+  g_assert_false (gtk_widget_get_sensitive (grid));
+
+  request = studio_controls_dup_request (controls);
+  g_assert_cmpint (request->sampler, ==, DIMR_SAMPLER_DDIM);
+  g_assert_cmpfloat (request->options.eta, ==, 0.5);
+  g_assert_true (request->options.clip);
+  g_assert_cmpuint (request->guidance.channels, ==, 2);
+  g_clear_pointer (&request, dimr_request_free);
+
+  studio_controls_set_state (controls, before);
+  request = studio_controls_dup_request (controls);
+  g_assert_cmpint (request->sampler, ==, DIMR_SAMPLER_DPM_SOLVER_FAST);
+  g_assert_cmpfloat (request->options.eta, ==, 0);
+  g_assert_cmpuint (request->guidance.channels, ==, 0);
+  g_assert_true (gtk_widget_get_sensitive (grid));
+}
+
+static void
+test_drop_restores (Fixture       *fixture,
+                    gconstpointer  data)
+{
+  StudioWindow *window = fixture->window;
+  g_autoptr(DimrRequest) request = NULL;
+  g_autoptr(GVariant) before = NULL;
+  g_autoptr(GFile) file = NULL;
+  g_autofree char *path = NULL;
+  guint64 seed;
+
+  studio_class_picker_set_classes (class_picker (window), (const int[]) { 951 }, 1);
+  studio_number_row_set_value (number_row (window, "guidance_row"), 3.5);
+  gtk_drop_down_set_selected (studio_test_child (window->controls, STUDIO_TYPE_CONTROLS, "kind_dropdown"), 1);
+  studio_sampler_row_set_kind (sampler_row (window), DIMR_SAMPLER_DPM_SOLVER_3M);
+  gtk_drop_down_set_selected (studio_test_child (window->controls, STUDIO_TYPE_CONTROLS, "grid_dropdown"), 1);
+  generate_one (window, 7);
+  seed = studio_picture_peek_recipe (studio_generate_view_get_picture (window->view))->seed;
+  path = g_strdup (studio_picture_peek_path (studio_generate_view_get_picture (window->view)));
+  file = g_file_new_for_path (path);
+
+  studio_class_picker_set_classes (class_picker (window), (const int[]) { 1, 291 }, 2);
+  studio_number_row_reset (number_row (window, "guidance_row"));
+  studio_number_row_reset (number_row (window, "steps_row"));
+  gtk_drop_down_set_selected (studio_test_child (window->controls, STUDIO_TYPE_CONTROLS, "kind_dropdown"), 0);
+  studio_sampler_row_set_kind (sampler_row (window), DIMR_SAMPLER_DPM_SOLVER_FAST);
+  gtk_drop_down_set_selected (studio_test_child (window->controls, STUDIO_TYPE_CONTROLS, "grid_dropdown"), 0);
+  before = studio_controls_dup_state (window->controls);
+
+  studio_window_open_file (window, file);
+  studio_test_wait (steps_are_seven, window, PATIENCE);
+  request = studio_controls_dup_request (window->controls);
+  g_assert_cmpuint (request->n_classes, ==, 1);
+  g_assert_cmpint (request->classes[0], ==, 951);
+  g_assert_cmpfloat (request->guidance.scale, ==, 3.5);
+  g_assert_cmpint (request->guidance.kind, ==, DIMR_GUIDANCE_COSINE);
+  g_assert_cmpint (request->sampler, ==, DIMR_SAMPLER_DPM_SOLVER_3M);
+  g_assert_cmpint (request->time_grid, ==, DIMR_TIME_GRID_LOG_SNR);
+  g_assert_cmpuint (request->seed, ==, seed);
+  g_clear_pointer (&request, dimr_request_free);
+
+  /* What the toast's Undo does. */
+  studio_controls_set_state (window->controls, before);
+  request = studio_controls_dup_request (window->controls);
+  g_assert_cmpuint (request->n_classes, ==, 2);
+  g_assert_cmpint (request->guidance.kind, ==, DIMR_GUIDANCE_CONSTANT);
+  g_assert_cmpint (request->sampler, ==, DIMR_SAMPLER_DPM_SOLVER_FAST);
+  g_assert_cmpuint (request->n_steps, !=, 7);
+}
+
+static void
+test_old_pictures (Fixture       *fixture,
+                   gconstpointer  data)
+{
+  StudioWindow *window = fixture->window;
+  StudioFilmstrip *strip = studio_generate_view_get_filmstrip (window->view);
+
+  generate_one (window, 3);
+  generate_one (window, 3);
+  _studio_window_read_folder (window);
+  g_assert_cmpuint (studio_filmstrip_get_n (strip), ==, 0);
+  studio_test_wait (folder_was_checked, window, PATIENCE);
+  g_assert_cmpuint (studio_filmstrip_get_n (strip), ==, 2);
+}
+
+static void
+test_trash (Fixture       *fixture,
+            gconstpointer  data)
+{
+  StudioWindow *window = fixture->window;
+  StudioFilmstrip *strip = studio_generate_view_get_filmstrip (window->view);
+  g_autofree char *path = NULL;
+  GtkWidget *undo;
+
+  generate_one (window, 3);
+  path = g_strdup (studio_picture_peek_path (studio_generate_view_get_picture (window->view)));
+  gtk_widget_activate_action (GTK_WIDGET (window), "win.trash", NULL);
+  g_assert_cmpuint (studio_filmstrip_get_n (strip), ==, 0);
+  g_assert_cmpuint (studio_canvas_get_n_cells (studio_generate_view_get_canvas (window->view)), ==, 0);
+  g_assert_true (file_exists (path));
+
+  studio_test_settle ();
+  undo = studio_test_find_named (GTK_WIDGET (window->toasts), "Undo");
+  g_assert_nonnull (undo);
+  g_signal_emit_by_name (undo, "clicked");
+  g_assert_cmpuint (studio_filmstrip_get_n (strip), ==, 1);
+  g_assert_true (has_picture (window));
+  studio_test_settle ();
+  g_assert_true (file_exists (path));
+}
+
+static void
+test_star (Fixture       *fixture,
+           gconstpointer  data)
+{
+  StudioWindow *window = fixture->window;
+  g_auto(GStrv) stars = NULL;
+  StudioPicture *picture;
+
+  generate_one (window, 3);
+  picture = studio_generate_view_get_picture (window->view);
+  gtk_widget_activate_action (GTK_WIDGET (window), "win.star", NULL);
+  g_assert_true (studio_picture_get_starred (picture));
+  stars = g_settings_get_strv (studio_settings_get (), "starred-pictures");
+  g_assert_cmpstr (stars[0], ==, studio_picture_peek_path (picture));
+  gtk_widget_activate_action (GTK_WIDGET (window), "win.star", NULL);
+  g_assert_false (studio_picture_get_starred (picture));
+}
+
+static void
+test_unwritable_folder (Fixture       *fixture,
+                        gconstpointer  data)
+{
+  StudioWindow *window = fixture->window;
+  g_autofree char *blocked = g_build_filename (fixture->folder, "a file", NULL);
+
+  /* A file in the way stops the superuser too. */
+  g_assert_true (g_file_set_contents (blocked, "x", 1, NULL));
+  g_settings_set_string (studio_settings_get (), "output-folder", blocked);
+  while (!studio_banner_get_text (window->folder_banner))
+    g_main_context_iteration (NULL, TRUE);
+  generate_one (window, 3);
+  g_assert_null (studio_picture_peek_path (studio_generate_view_get_picture (window->view)));
+  g_assert_nonnull (studio_picture_peek_image (studio_generate_view_get_picture (window->view)));
+}
+
+/* --- Models --- */
+
+static void
+test_bad_model (Fixture       *fixture,
+                gconstpointer  data)
+{
+  StudioWindow *window = fixture->window;
+  DimrModel *before = dimr_engine_get_model (window->engine);
+  g_autoptr(GFile) file = g_file_new_for_path (TEST_DATA_DIR "/reference/I_formats/bad/evil_reduce.pth");
+  StudioCanvas *canvas = studio_generate_view_get_canvas (window->view);
+
+  generate_one (window, 3);
+  studio_window_open_file (window, file);
+  studio_test_wait (shows_error, window, PATIENCE);
+  g_assert_nonnull (strstr (studio_banner_get_text (window->error_banner), "evil_reduce.pth"));
+  g_assert_true (dimr_engine_get_model (window->engine) == before);
+  g_assert_cmpuint (studio_canvas_get_n_cells (canvas), ==, 1);
+  studio_test_sleep (400);
+  studio_test_keep (GTK_WIDGET (window), "window-error");
+
+  /* The next success takes the banner away. */
+  generate_one (window, 3);
+  g_assert_null (studio_banner_get_text (window->error_banner));
+}
+
+static gboolean
+has_other_model (gpointer data)
+{
+  StudioWindow *window = data;
+  DimrModel *model = dimr_engine_get_model (window->engine);
+
+  return !window->loading && model && strstr (dimr_model_get_path (model), "B_dimr_3r_pixel");
+}
+
+static void
+test_other_model (Fixture       *fixture,
+                  gconstpointer  data)
+{
+  StudioWindow *window = fixture->window;
+  g_autoptr(GFile) file = g_file_new_for_path (TEST_DATA_DIR "/reference/B_dimr_3r_pixel");
+  g_auto(GStrv) recent = NULL;
+
+  studio_window_open_file (window, file);
+  studio_test_wait (has_other_model, window, PATIENCE);
+  recent = g_settings_get_strv (studio_settings_get (), "recent-models");
+  g_assert_cmpuint (g_strv_length (recent), ==, 1);
+  g_assert_cmpint (studio_number_row_get_value (number_row (window, "steps_row")), ==,
+                   dimr_model_get_default_steps (dimr_engine_get_model (window->engine)));
+}
+
+static void
+add_tests (void)
+{
+  window_fixture_add ("/window/files/save-as-writes-a-png-with-its-settings", test_save_as);
+  window_fixture_add ("/window/controls/sampler-options-go-there-and-back", test_sampler_options_restore);
+  window_fixture_add ("/window/files/dropping-a-picture-restores-its-settings", test_drop_restores);
+  window_fixture_add ("/window/files/pictures-of-the-folder-come-back", test_old_pictures);
+  window_fixture_add ("/window/files/the-trash-can-be-undone", test_trash);
+  window_fixture_add ("/window/files/stars-are-remembered", test_star);
+  window_fixture_add ("/window/files/an-unwritable-folder-is-told-and-loses-nothing", test_unwritable_folder);
+  window_fixture_add ("/window/models/a-bad-file-is-explained-and-changes-nothing", test_bad_model);
+  window_fixture_add ("/window/models/another-model-brings-its-defaults", test_other_model);
+}
+
+int
+main (int    argc,
+      char **argv)
+{
+  return window_fixture_main (argc, argv, add_tests);
+}
