@@ -8,6 +8,7 @@
 #include "app/cli-progress.h"
 
 #define MAX_THREADS 1024
+#define MAX_SIDE 4096
 #define MAX_MEMORY (1 << 24) /* MiB */
 
 /* Runs in a thread of its own: events and progress are that thread's alone. */
@@ -175,14 +176,15 @@ studio_cli_encode (int    argc,
   g_autofree char *precision = NULL;
   g_autofree char *seed_text = NULL;
   gboolean json = FALSE, quiet = FALSE;
-  gint64 threads = 0;
+  gint64 threads = 0, side = 0;
   guint64 seed = 0;
   Codec self = { .decode = FALSE };
   int status;
   const GOptionEntry entries[] = {
     { "autoencoder", 'a', 0, G_OPTION_ARG_FILENAME, &autoencoder, N_("File or folder of Stable Diffusion’s autoencoder"), N_("PATH") },
-    { "input", 'i', 0, G_OPTION_ARG_FILENAME, &input, N_("PNG file, folder of PNG files, or a safetensors file with “image” [B, 3, H, W] in −1 … 1"), N_("PATH") },
-    { "output", 'o', 0, G_OPTION_ARG_FILENAME, &output, N_("Safetensors file for “moments” and “z”"), N_("FILE") },
+    { "input", 'i', 0, G_OPTION_ARG_FILENAME, &input, N_("PNG file, folder of PNG files, folder with one folder of JPEG or PNG pictures a class or a tar of them, or a safetensors file with “image” [B, 3, H, W] in −1 … 1"), N_("PATH") },
+    { "output", 'o', 0, G_OPTION_ARG_FILENAME, &output, N_("Safetensors file for “moments”, “z” and, of class folders, “y”"), N_("FILE") },
+    { "size", 0, 0, G_OPTION_ARG_INT64, &side, N_("Side to which pictures in class folders are cut and scaled (256)"), "N" },
     { "seed", 's', 0, G_OPTION_ARG_STRING, &seed_text, N_("Seed of the latents “z” that are drawn from the moments (0)"), "N" },
     { "device", 'd', 0, G_OPTION_ARG_STRING, &device, N_("auto, cpu, cuda or cuda:N (auto)"), N_("NAME") },
     { "precision", 0, 0, G_OPTION_ARG_STRING, &precision, N_("auto, f32 or bf16 (auto)"), N_("NAME") },
@@ -194,15 +196,18 @@ studio_cli_encode (int    argc,
 
   if (!studio_cli_parse ("", _("Makes latents of pictures: the mean and log-variance of each, and one drawn from them."),
                          "  dimr encode --autoencoder autoencoder_kl_ema.pth --input pictures --output latents.safetensors\n"
+                         "  dimr encode -a vae -i imagenet/train --size 256 -o train-latents.safetensors\n"
                          "  dimr encode -a vae -i images.safetensors -o latents.safetensors --seed 7 --json\n",
                          entries, &argc, &argv))
     return STUDIO_EXIT_USAGE;
   if (seed_text != NULL && !g_ascii_string_to_unsigned (seed_text, 10, 0, G_MAXUINT64, &seed, NULL))
     return studio_cli_refuse (json, _("--seed is a whole number of at least 0, not “%s”"), seed_text);
+  if (side < 0 || side > MAX_SIDE)
+    return studio_cli_refuse (json, _("--size is from 8 to %d, not %" PRId64), MAX_SIDE, side);
   self.json = json;
   self.request = (DimrCodecRequest){
     .autoencoder = autoencoder, .device = device != NULL ? device : "auto", .n_threads = (guint) threads,
-    .precision = DIMR_PRECISION_AUTO, .seed = seed, .input = input, .output = output,
+    .precision = DIMR_PRECISION_AUTO, .seed = seed, .side = (guint) side, .input = input, .output = output,
   };
   status = check (&self, "encode", precision, threads, 0);
   return status == STUDIO_EXIT_OK ? finish (&self, quiet) : status;

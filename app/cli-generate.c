@@ -27,6 +27,7 @@ typedef struct
   gboolean introduced;
   gboolean noted;
   guint told_first, told_step; /* the last step that --json told of */
+  double told_fraction;
   GError *error;
 } Run;
 
@@ -204,10 +205,11 @@ tell_progress (Run     *run,
   guint step = dimr_job_get_step (job);
   JsonBuilder *event;
 
-  if (step == 0 || (first == run->told_first && step == run->told_step))
+  if (step == 0 || (first == run->told_first && step == run->told_step && dimr_job_get_fraction (job) == run->told_fraction))
     return;
   run->told_first = first;
   run->told_step = step;
+  run->told_fraction = dimr_job_get_fraction (job);
   event = studio_cli_event_new ("progress");
   studio_cli_event_int (event, "first", first);
   studio_cli_event_int (event, "n", n);
@@ -217,6 +219,22 @@ tell_progress (Run     *run,
   studio_cli_event_double (event, "seconds_per_step", dimr_job_get_seconds_per_step (job));
   studio_cli_event_double (event, "seconds_left", dimr_job_get_seconds_left (job));
   studio_cli_event_print (event);
+}
+
+/* "picture 3 of 8 · step 4/25 · 12 ms a step" (transfer full) */
+static char *
+describe_progress (DimrJob *job,
+                   guint    first,
+                   guint    n)
+{
+  const guint n_images = dimr_job_get_n_images (job), step = dimr_job_get_step (job), n_steps = dimr_job_get_n_steps (job);
+  const double ms = 1000 * dimr_job_get_seconds_per_step (job);
+
+  if (dimr_job_is_decoding (job))
+    return g_strdup_printf (_("picture %u of %u · decoding"), MIN (dimr_job_get_n_images_done (job) + 1, n_images), n_images);
+  if (n == 1)
+    return g_strdup_printf (_("picture %u of %u · step %u/%u · %.0f ms a step"), first + 1, n_images, step, n_steps, ms);
+  return g_strdup_printf (_("pictures %u–%u of %u · step %u/%u · %.0f ms a step"), first + 1, first + n, n_images, step, n_steps, ms);
 }
 
 static void
@@ -247,13 +265,7 @@ on_changed (DimrJob *job,
       tell_progress (run, job, first, n);
       return;
     }
-  detail = n > 1
-    ? g_strdup_printf (_("pictures %u–%u of %u · step %u/%u · %.0f ms a step"), first + 1, first + n,
-                       dimr_job_get_n_images (job), dimr_job_get_step (job), dimr_job_get_n_steps (job),
-                       1000 * dimr_job_get_seconds_per_step (job))
-    : g_strdup_printf (_("picture %u of %u · step %u/%u · %.0f ms a step"), first + 1,
-                       dimr_job_get_n_images (job), dimr_job_get_step (job), dimr_job_get_n_steps (job),
-                       1000 * dimr_job_get_seconds_per_step (job));
+  detail = describe_progress (job, first, n);
   studio_progress_update (run->progress, dimr_job_get_fraction (job), dimr_job_get_seconds_left (job), detail);
 }
 

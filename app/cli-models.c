@@ -54,16 +54,36 @@ on_scanned (GObject      *source,
     g_main_loop_quit (self->loop);
 }
 
+/* Bytes that a model takes on the device that would be chosen; FALSE where that cannot be told. */
+static gboolean
+forecast (DimrEntry *entry,
+          guint64   *weights,
+          guint64   *arena)
+{
+  const DimrConfig *config = dimr_entry_peek_config (entry);
+
+  return config != NULL &&
+         dimr_forecast_memory (config, "auto", DIMR_PRECISION_AUTO, config->has_null_class, weights, arena, NULL);
+}
+
 static void
 print_entry_json (DimrLibrary *library,
                   DimrEntry   *entry)
 {
   JsonBuilder *event = studio_cli_event_new (kind_name (dimr_entry_get_kind (entry)));
   DimrEntry *autoencoder = dimr_entry_is_latent (entry) ? dimr_library_find_autoencoder (library, entry) : NULL;
+  guint64 weights, arena;
 
   studio_cli_event_string (event, "path", dimr_entry_get_path (entry));
   studio_cli_event_string (event, "title", dimr_entry_get_title (entry));
   studio_cli_event_string (event, "problem", dimr_entry_get_problem (entry));
+  if (forecast (entry, &weights, &arena))
+    {
+      studio_cli_event_int (event, "memory_weights", (gint64) weights);
+      studio_cli_event_int (event, "memory_arena", (gint64) arena);
+    }
+  if (dimr_entry_get_kind (entry) == DIMR_ENTRY_MODEL)
+    studio_cli_event_int (event, "trained_classes", dimr_entry_peek_config (entry)->n_trained_classes);
   if (dimr_entry_get_kind (entry) != DIMR_ENTRY_OTHER)
     {
       studio_cli_event_string (event, "summary", dimr_entry_get_summary (entry));
@@ -79,6 +99,24 @@ print_entry_json (DimrLibrary *library,
   studio_cli_event_print (event);
 }
 
+/* What running the model costs, and what it was trained on. */
+static void
+print_needs (DimrEntry *entry)
+{
+  const DimrConfig *config = dimr_entry_peek_config (entry);
+  guint64 weights, arena;
+
+  g_print (_("  %.2f billion multiply-accumulates an evaluation, without guidance\n"), (double) dimr_entry_get_n_macs (entry) / 1e9);
+  if (forecast (entry, &weights, &arena))
+    {
+      g_autofree char *for_weights = studio_cli_format_bytes (weights), *for_arena = studio_cli_format_bytes (arena);
+
+      g_print (_("  memory on this device: %s for the weights, %s while it runs\n"), for_weights, for_arena);
+    }
+  if (config->trained_classes != NULL)
+    g_print (ngettext ("  trained on %u class\n", "  trained on %u classes\n", config->n_trained_classes), config->n_trained_classes);
+}
+
 static void
 print_entry (DimrLibrary *library,
              DimrEntry   *entry)
@@ -92,8 +130,12 @@ print_entry (DimrLibrary *library,
       return;
     }
   g_print ("  %s, %s\n", dimr_entry_get_summary (entry), size);
+  if (dimr_entry_get_kind (entry) == DIMR_ENTRY_MODEL)
+    print_needs (entry);
   if (dimr_entry_get_origin (entry) != NULL)
     g_print (_("  from %s\n"), dimr_entry_get_origin (entry));
+  if (dimr_entry_get_licence (entry) != NULL)
+    g_print (_("  licence: %s\n"), dimr_entry_get_licence (entry));
   if (dimr_entry_get_hash (entry) != NULL)
     g_print ("  SHA-256 %s\n", dimr_entry_get_hash (entry));
   if (dimr_entry_is_changed (entry))
@@ -105,7 +147,8 @@ print_entry (DimrLibrary *library,
       if (autoencoder != NULL)
         g_print (_("  decoded by %s\n"), dimr_entry_get_path (autoencoder));
       else
-        g_print (_("  makes latents: for pictures it needs the autoencoder of Stable Diffusion (sd-vae-ft-ema), which is not here\n"));
+        g_print (_("  makes latents: for pictures it needs the autoencoder of Stable Diffusion, which is not here; it is published as\n"
+                   "  autoencoder_kl_ema.pth with U-ViT and as stabilityai/sd-vae-ft-ema on Hugging Face\n"));
     }
   g_print ("\n");
 }

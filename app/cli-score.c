@@ -145,7 +145,7 @@ studio_cli_score (int    argc,
 
   if (!studio_cli_parse (_("FOLDER…"), _("Tells how recognisable generated pictures are: how often a classifier names the class that a picture's\n"
                                          "recipe asks for. Pictures without a recipe count as their folder's class where it is called after a WordNet id."),
-                         "  dimr generate --class lion --count 50 --output lions\n  dimr score lions\n", entries, &argc, &argv))
+                         "  dimr generate --class lion --count 50 --out lions\n  dimr score lions\n", entries, &argc, &argv))
     return STUDIO_EXIT_USAGE;
   self.paths = paths = studio_judge_merge (input, others);
   if (paths[0] == NULL)

@@ -8,6 +8,8 @@
 #include <locale.h>
 #include <string.h>
 
+#define USAGE_WIDTH 37
+
 static const struct
 {
   const char *name;
@@ -44,7 +46,8 @@ print_help (void)
     {
       g_autofree char *left = g_strdup_printf ("%s %s", commands[i].name, commands[i].usage);
 
-      g_print ("  %-36s %s\n", left, _(commands[i].summary));
+      /* Widths of printf() count bytes. */
+      g_print ("  %s%*s %s\n", left, MAX (USAGE_WIDTH - (int) g_utf8_strlen (left, -1), 0), "", _(commands[i].summary));
     }
   g_print (_("\n“dimr COMMAND --help” explains a command with examples; “dimr --version” tells the version.\n"));
 }

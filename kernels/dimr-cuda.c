@@ -99,14 +99,14 @@ open_module (void)
   BackendFunc get_backend = NULL;
   GModule *module;
 
-  if (!DIMR_HAVE_CUDA && g_getenv (DIMR_CUDA_MODULE_VARIABLE) == NULL)
-    {
-      set_reason ("This program was built without its NVIDIA part; build it where the CUDA toolkit is installed");
-      return;
-    }
   /* A module that is named by hand may bring its own driver, as those of the tests do. */
   if (g_getenv (DIMR_CUDA_MODULE_VARIABLE) == NULL && !find_driver ())
     return;
+  if (!DIMR_HAVE_CUDA && g_getenv (DIMR_CUDA_MODULE_VARIABLE) == NULL)
+    {
+      set_reason ("This program was built without its NVIDIA part; install the CUDA toolkit (12.4 or newer) and build it again");
+      return;
+    }
   module = g_module_open (path, G_MODULE_BIND_LAZY | G_MODULE_BIND_LOCAL);
   if (module == NULL)
     {

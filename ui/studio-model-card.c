@@ -220,8 +220,8 @@ add_facts (StudioModelCard *self,
   if (dimr_entry_is_latent (self->entry))
     add_row (self, _("Autoencoder"),
              autoencoder ? dimr_entry_get_path (autoencoder)
-                         : _("Missing: this model makes latents. For pictures it needs the autoencoder of Stable Diffusion, "
-                             "which its authors publish as sd-vae-ft-ema; import it here."));
+                         : _("Missing: this model makes latents. For pictures it needs the autoencoder of Stable Diffusion, published "
+                             "as autoencoder_kl_ema.pth with U-ViT and as stabilityai/sd-vae-ft-ema on Hugging Face; import it here."));
   add_row (self, _("From"), dimr_entry_get_origin (self->entry) ? dimr_entry_get_origin (self->entry) : _("Not told"));
   add_row (self, _("Licence"), dimr_entry_get_licence (self->entry) ? dimr_entry_get_licence (self->entry) : _("Not told"));
 }

@@ -41,7 +41,9 @@ update_row (AdwActionRow *row,
   guint n_images = dimr_job_get_n_images (job);
   g_autofree char *text = NULL;
 
-  if (dimr_job_get_state (job) == DIMR_JOB_RUNNING)
+  if (dimr_job_is_decoding (job) && dimr_job_get_state (job) == DIMR_JOB_RUNNING)
+    text = g_strdup (_("Running · decoding"));
+  else if (dimr_job_get_state (job) == DIMR_JOB_RUNNING)
     text = g_strdup_printf (_("Running · step %u of %u"), dimr_job_get_step (job), dimr_job_get_n_steps (job));
   else if (n_images == 1)
     text = g_strdup_printf (_("1 picture · %u steps"), request->n_steps);

@@ -47,7 +47,9 @@ update_status (StudioWindow *self,
   g_autoptr(GString) text = g_string_new (NULL);
   guint n_images = dimr_job_get_n_images (job);
 
-  if (dimr_job_get_n_steps (job) > 0)
+  if (dimr_job_is_decoding (job))
+    g_string_append (text, _("Decoding…"));
+  else if (dimr_job_get_n_steps (job) > 0)
     g_string_append_printf (text, _("Step %u of %u"), dimr_job_get_step (job), dimr_job_get_n_steps (job));
   else
     g_string_append (text, _("Starting…"));

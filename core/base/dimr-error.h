@@ -21,7 +21,7 @@ G_BEGIN_DECLS
  * @DIMR_ERROR_MODEL: well-formed weights that are no model this program knows
  * @DIMR_ERROR_SHAPE: tensors whose shapes do not fit together
  * @DIMR_ERROR_REQUEST: a value asked for by the user is out of range
- * @DIMR_ERROR_UNSUPPORTED: no device here can do this
+ * @DIMR_ERROR_UNSUPPORTED: no device here, or nothing in this program, can do this
  * @DIMR_ERROR_MEMORY: not enough memory
  * @DIMR_ERROR_DEVICE: a device failed; it may be tried again
  * @DIMR_ERROR_DEVICE_LOST: a device is gone until the program is started again; others still work

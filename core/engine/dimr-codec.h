@@ -26,6 +26,7 @@ typedef struct
   DimrPrecision      precision;   /* AUTO: what suits the device */
   guint64            memory;      /* bytes that maps may take when decoding, in tiles if need be; 0: what is free */
   guint64            seed;        /* of the latents that are drawn from the moments */
+  guint              side;        /* of the squares that pictures in class folders are cut and scaled to; 0: 256 */
   const char        *input;
   const char        *output;
   DimrCodecProgress  progress;    /* in the calling thread; NULL: none */
@@ -47,10 +48,11 @@ gboolean dimr_codec_decode (const DimrCodecRequest  *request,
                             DimrCodecResult         *result,
                             GCancellable            *cancellable,
                             GError                 **error);
-/* @input: a safetensors file with "image" [B, 3, H, W] in [−1, 1] and, if need be, "noise" [B, c, H/f, W/f]; a PNG file; or
- * a folder, whose PNG files are taken in the order of their names. @output: a safetensors file with "moments"
- * [B, 2·c, H/f, W/f] and "z" [B, c, H/f, W/f], drawn with that noise or with the seed's. The names of PNG files are
- * its metadata "names", one a line. */
+/* @input: a safetensors file with "image" [B, 3, H, W] in [−1, 1] and, if need be, "noise" [B, c, H/f, W/f]; a PNG file;
+ * a folder, whose PNG files are taken in the order of their names; or class folders or a tar of them (dimr-dataset.h).
+ * @output: a safetensors file with "moments" [B, 2·c, H/f, W/f] and "z" [B, c, H/f, W/f], drawn with that noise or with the
+ * seed's, and of class folders "y" [B], as training reads them. The names of files are its metadata "names", one a line,
+ * numbers and names of the classes "classes". */
 gboolean dimr_codec_encode (const DimrCodecRequest  *request,
                             DimrCodecResult         *result,
                             GCancellable            *cancellable,

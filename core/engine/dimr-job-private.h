@@ -21,6 +21,7 @@ typedef struct
   guint        first;   /* images of the running batch */
   guint        n;
   guint        step;
+  gboolean     decoding; /* the steps are done, the pictures are not */
   double       fraction;
   double       seconds_per_step;
   double       seconds_left;

@@ -418,6 +418,13 @@ dimr_job_get_n_images_done (DimrJob *self)
   return self->n_done;
 }
 
+gboolean
+dimr_job_is_decoding (DimrJob *self)
+{
+  g_return_val_if_fail (DIMR_IS_JOB (self), FALSE);
+  return self->progress.decoding;
+}
+
 guint
 dimr_job_get_step (DimrJob *self)
 {

@@ -40,10 +40,12 @@ guint              dimr_job_get_n_images_done    (DimrJob *self);
 /* Of the batch that is running: network evaluations done and in all; its images are [first, first + n). */
 guint              dimr_job_get_step             (DimrJob *self);
 guint              dimr_job_get_n_steps          (DimrJob *self);
+/* TRUE after its last step, while latents become pictures. */
+gboolean           dimr_job_is_decoding          (DimrJob *self);
 void               dimr_job_get_batch            (DimrJob *self,
                                                   guint   *first,
                                                   guint   *n);
-/* Seconds; 0 while not yet known. */
+/* Seconds; 0 while not yet known. What is left counts decoding and saving, too. */
 double             dimr_job_get_seconds_per_step (DimrJob *self);
 double             dimr_job_get_seconds_left     (DimrJob *self);
 double             dimr_job_get_seconds_elapsed  (DimrJob *self);

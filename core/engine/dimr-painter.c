@@ -121,6 +121,13 @@ dimr_painter_paint (DimrPainter   *self,
   return dimr_image_new_planar (dimr_decoder_get_width (self->decoder), dimr_decoder_get_height (self->decoder), self->picture);
 }
 
+guint64
+dimr_painter_get_macs (DimrPainter *self)
+{
+  g_return_val_if_fail (self != NULL, 0);
+  return self->decoder != NULL ? dimr_decoder_get_macs (self->decoder) : 0;
+}
+
 gboolean
 dimr_painter_keeps_up (DimrPainter     *self,
                        DimrPreviewKind  kind,

@@ -37,6 +37,8 @@ gboolean     dimr_painter_keeps_up  (DimrPainter         *self,
                                      DimrPreviewKind      kind,
                                      guint                n,
                                      double               seconds);
+/* Multiply-accumulates of dimr_painter_paint(); 0 where it does not decode. */
+guint64      dimr_painter_get_macs  (DimrPainter         *self);
 /* Without decoding; cannot fail (transfer full). */
 DimrImage   *dimr_painter_sketch    (DimrPainter         *self,
                                      const float         *x);

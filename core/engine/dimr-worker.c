@@ -5,9 +5,11 @@
 #include "core/base/dimr-file.h"
 #include "core/base/dimr-rng.h"
 #include "core/diffusion/dimr-walk.h"
+#include "core/engine/dimr-pace.h"
 #include "core/engine/dimr-painter.h"
 #include "core/engine/dimr-trace.h"
 #include "core/image/dimr-png.h"
+#include "core/model/dimr-cost.h"
 
 #include <string.h>
 
@@ -36,7 +38,7 @@ typedef struct
   float *x;   /* [batch, C, H, W] to start from */
   int *y;     /* [batch] */
   gint64 began;
-  guint64 done; /* image-steps behind us */
+  DimrPace pace;
   double step_seconds; /* the last step of the batch took */
 } Run;
 
@@ -165,34 +167,37 @@ make_preview (Run         *self,
   return image != NULL ? image : dimr_painter_sketch (painter, x0);
 }
 
-/* @x0: [n, C, H, W] to be shown, or NULL. */
+static double
+seconds_since (gint64 began)
+{
+  return (double) (g_get_monotonic_time () - began) / G_USEC_PER_SEC;
+}
+
+/* @x0: [n, C, H, W] to be shown, or NULL. @decoding: after the last step. */
 static void
 post_progress (Run         *self,
-               guint        first,
-               guint        n,
                guint        step,
-               const float *x0)
+               const float *x0,
+               gboolean     decoding)
 {
-  guint64 all = (guint64) self->n_images * self->request->n_steps;
-  double elapsed = (double) (g_get_monotonic_time () - self->began) / G_USEC_PER_SEC;
-  double each = self->done > 0 ? elapsed / (double) self->done : 0;
   DimrJobProgress progress = {
     .state = DIMR_JOB_RUNNING,
-    .first = first,
-    .n = n,
+    .first = self->first,
+    .n = self->n,
     .step = step,
-    .fraction = (double) self->done / (double) all,
-    .seconds_per_step = each * n,
-    .seconds_left = each * (double) (all - self->done),
-    .seconds_elapsed = elapsed,
+    .decoding = decoding,
+    .fraction = dimr_pace_advance (&self->pace),
+    .seconds_per_step = dimr_pace_get_step_seconds (&self->pace) * self->n,
+    .seconds_left = dimr_pace_get_seconds_left (&self->pace),
+    .seconds_elapsed = seconds_since (self->began),
   };
   g_autoptr (GPtrArray) previews = NULL;
 
   if (x0 != NULL)
     {
-      previews = g_ptr_array_new_full (n, (GDestroyNotify) dimr_image_unref);
-      for (guint i = 0; i < n; i++)
-        g_ptr_array_add (previews, make_preview (self, x0 + i * self->image_len, n));
+      previews = g_ptr_array_new_full (self->n, (GDestroyNotify) dimr_image_unref);
+      for (guint i = 0; i < self->n; i++)
+        g_ptr_array_add (previews, make_preview (self, x0 + i * self->image_len, self->n));
     }
   dimr_job_post_progress (self->job, &progress, previews != NULL ? (DimrImage * const *) previews->pdata : NULL);
 }
@@ -248,26 +253,43 @@ save_picture (Run         *self,
 
 /* On disk before it is announced. */
 static gboolean
+finish_picture (Run          *self,
+                const float  *x,
+                guint         index,
+                GError      **error)
+{
+  g_autoptr (DimrImage) image = dimr_painter_paint (self->worker->painter, x, self->cancellable, error);
+  g_autofree char *path = NULL;
+
+  if (image == NULL)
+    return FALSE;
+  if (self->request->output_folder != NULL)
+    {
+      path = save_picture (self, index, image, error);
+      if (path == NULL)
+        return FALSE;
+    }
+  dimr_job_post_image (self->job, index, image, path);
+  return TRUE;
+}
+
+/* @x: of the batch. */
+static gboolean
 finish_pictures (Run          *self,
                  const float  *x,
-                 guint         first,
-                 guint         n,
                  GError      **error)
 {
-  for (guint i = 0; i < n; i++)
-    {
-      g_autoptr (DimrImage) image = dimr_painter_paint (self->worker->painter, x + i * self->image_len, self->cancellable, error);
-      g_autofree char *path = NULL;
+  const gboolean decodes = dimr_painter_get_macs (self->worker->painter) > 0;
 
-      if (image == NULL)
+  for (guint i = 0; i < self->n; i++)
+    {
+      const gint64 began = g_get_monotonic_time ();
+
+      if (decodes)
+        post_progress (self, self->request->n_steps, NULL, TRUE);
+      if (!finish_picture (self, x + i * self->image_len, self->first + i, error))
         return FALSE;
-      if (self->request->output_folder != NULL)
-        {
-          path = save_picture (self, first + i, image, error);
-          if (path == NULL)
-            return FALSE;
-        }
-      dimr_job_post_image (self->job, first + i, image, path);
+      dimr_pace_add_picture (&self->pace, seconds_since (began));
     }
   return TRUE;
 }
@@ -320,7 +342,7 @@ run_batch (Run     *self,
   if (walk == NULL)
     return FALSE;
 
-  post_progress (self, first, n, 0, NULL);
+  post_progress (self, 0, NULL, FALSE);
   while (dimr_walk_get_step (walk) < request->n_steps)
     {
       const gint64 began = g_get_monotonic_time ();
@@ -328,19 +350,20 @@ run_batch (Run     *self,
 
       if (!dimr_walk_advance (walk, self->cancellable, error))
         return FALSE;
-      self->step_seconds = (double) (g_get_monotonic_time () - began) / G_USEC_PER_SEC;
-      self->done += n;
+      self->step_seconds = seconds_since (began);
+      dimr_pace_add_steps (&self->pace, n, self->step_seconds);
       if (self->trace != NULL && !keep_trace (self, walk, first, n, &updates, error))
         return FALSE;
       if (!dimr_walk_poll_preview (walk, request->previews && dimr_job_wants_preview (self->job), &x0, error))
         return FALSE;
-      post_progress (self, first, n, dimr_walk_get_step (walk), x0);
+      post_progress (self, dimr_walk_get_step (walk), x0, FALSE);
+      dimr_pace_add_steps (&self->pace, 0, seconds_since (began) - self->step_seconds); /* the preview's */
     }
   if (!dimr_walk_read_x (walk, &x, error))
     return FALSE;
   if (self->trace != NULL)
     dimr_trace_set_latent (self->trace, first, n, x);
-  return finish_pictures (self, x, first, n, error);
+  return finish_pictures (self, x, error);
 }
 
 static gboolean
@@ -367,6 +390,16 @@ choose_batch (Run *self)
   return MIN (n_groups * m, self->n_images);
 }
 
+/* Multiply-accumulates of finishing a picture, in those of a step of it. */
+static double
+compare_costs (Run *self)
+{
+  g_autofree DimrCost *cost = dimr_cost_new (dimr_model_peek_config (self->model), NULL);
+  const double step = cost != NULL ? (double) cost->total.macs * (get_settings (self).guided ? 2 : 1) : 0;
+
+  return step > 0 ? (double) dimr_painter_get_macs (self->worker->painter) / step : 0;
+}
+
 static gboolean
 run_batches (Run     *self,
              GError **error)
@@ -379,6 +412,11 @@ run_batches (Run     *self,
   self->image_len = dimr_denoiser_get_image_len (self->worker->denoiser);
   if (!allocate (self, batch, error))
     return FALSE;
+  self->pace = (DimrPace){
+    .n_steps = (guint64) self->n_images * request->n_steps,
+    .n_pictures = self->n_images,
+    .steps_a_picture = compare_costs (self),
+  };
   if (request->trace)
     self->trace = dimr_trace_new (self->n_images, dimr_model_peek_config (self->model));
   for (guint first = 0; first < self->n_images; first += batch)
@@ -407,7 +445,8 @@ choose_smaller_micro_batch (Run          *self,
   g_autofree char *note = NULL;
   guint fits;
 
-  if (!g_error_matches (error, DIMR_ERROR, DIMR_ERROR_MEMORY) || self->request->micro_batch > 0 || self->done > 0)
+  if (!g_error_matches (error, DIMR_ERROR, DIMR_ERROR_MEMORY) || self->request->micro_batch > 0 ||
+      self->pace.steps_done > 0)
     return FALSE;
   forget_denoiser (self->worker);
   fits = dimr_denoiser_find_micro_batch (self->model, self->worker->device, &settings);

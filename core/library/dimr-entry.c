@@ -2,6 +2,8 @@
 #include "core/library/dimr-entry.h"
 
 #include "core/library/dimr-entry-private.h"
+#include "core/library/dimr-paths.h"
+#include "core/base/dimr-error.h"
 #include "core/base/dimr-hash.h"
 #include "core/model/dimr-autoencoder.h"
 #include "core/model/dimr-cost.h"
@@ -113,29 +115,54 @@ find_in_front_matter (const char *card,
   return NULL;
 }
 
-/* "## Licence" of a card: the paragraph below it, as one line. */
+/* The length of a heading at the beginning of @line with what surrounds it, "## Licence" or "**Licence and use.**",
+ * that begins with one of @words; 0 where there is none. */
+static gsize
+match_heading (const char         *line,
+               const char * const *words)
+{
+  const gboolean bold = g_str_has_prefix (line, "**");
+  const char *begin = line + strspn (line, bold ? "*" : "# ");
+  const char *end = bold ? strstr (begin, "**") : begin + strlen (begin);
+
+  if (begin == line || end == NULL || (!bold && *line != '#'))
+    return 0;
+  for (guint i = 0; words[i] != NULL; i++)
+    if (g_ascii_strncasecmp (begin, words[i], strlen (words[i])) == 0)
+      return (gsize) (end - line) + (bold ? 2 : 0);
+  return 0;
+}
+
+/* The paragraph that a card has under one of @words, as one line; NULL where there is none. */
 static char *
 find_section (const char         *card,
-              const char * const *headings)
+              const char * const *words)
 {
   g_auto (GStrv) lines = card != NULL ? g_strsplit (card, "\n", 1000) : NULL;
   g_autoptr (GString) text = g_string_new (NULL);
+  gboolean inside = FALSE;
 
   for (guint i = 0; lines != NULL && lines[i] != NULL; i++)
     {
-      const char *heading = lines[i];
+      const gsize n = inside ? 0 : match_heading (lines[i], words);
+      const char *rest = g_strstrip (lines[i] + n);
 
-      if (*heading != '#')
-        continue;
-      while (*heading == '#' || *heading == ' ')
-        heading++;
-      if (!g_strv_contains (headings, heading))
-        continue;
-      for (i++; lines[i] != NULL && (*lines[i] != '\0' || text->len == 0) && *lines[i] != '#'; i++)
-        g_string_append_printf (text, "%s%s", text->len > 0 ? " " : "", g_strstrip (lines[i]));
-      break;
+      inside |= n > 0;
+      if (inside && n == 0 && (*rest == '#' || (*rest == '\0' && text->len > 0)))
+        break;
+      if (inside && *rest != '\0')
+        g_string_append_printf (text, "%s%s", text->len > 0 ? " " : "", rest);
     }
   return text->len > 0 ? g_string_free (g_steal_pointer (&text), FALSE) : NULL;
+}
+
+/* TRUE for what came with this program. */
+static gboolean
+is_bundled (const char *path)
+{
+  g_autofree char *bundled = dimr_paths_find_data ("models");
+
+  return bundled != NULL && g_str_has_prefix (path, bundled) && path[strlen (bundled)] == G_DIR_SEPARATOR;
 }
 
 /* The repository that a folder of Hugging Face's cache belongs to: …/models--ORG--NAME/snapshots/… */
@@ -171,7 +198,7 @@ find_download_address (const char *path)
 static void
 read_surroundings (DimrEntry *self)
 {
-  static const char * const licence_headings[] = { "Licence", "License", "Licence and terms", NULL };
+  static const char * const licence_headings[] = { "Licence", "License", NULL };
   static const char * const origin_headings[] = { "Origin", "Source", NULL };
   gboolean changed = FALSE;
   struct stat info;
@@ -181,6 +208,8 @@ read_surroundings (DimrEntry *self)
     self->origin = find_download_address (self->weights_path);
   if (self->origin == NULL)
     self->origin = find_section (self->card, origin_headings);
+  if (self->origin == NULL && is_bundled (self->path))
+    self->origin = g_strdup ("DiMR Studio");
   self->licence = find_in_front_matter (self->card, "license");
   if (self->licence == NULL)
     self->licence = find_section (self->card, licence_headings);
@@ -241,7 +270,7 @@ dimr_entry_new (const char   *path,
   g_autoptr (DimrEntry) self = NULL;
   g_autoptr (DimrModel) model = NULL;
   g_autoptr (DimrAutoencoder) autoencoder = NULL;
-  g_autoptr (GError) error = NULL;
+  g_autoptr (GError) error = NULL, autoencoder_error = NULL;
 
   g_return_val_if_fail (path != NULL, NULL);
 
@@ -253,11 +282,12 @@ dimr_entry_new (const char   *path,
   else if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
     return NULL;
   else
-    autoencoder = dimr_autoencoder_load (self->path, cancellable, NULL);
+    autoencoder = dimr_autoencoder_load (self->path, cancellable, &autoencoder_error);
   if (autoencoder != NULL)
     read_autoencoder (self, autoencoder);
   else if (model == NULL)
-    read_other (self, error);
+    /* Of an autoencoder that does not fit, why is worth more than that it is no model. */
+    read_other (self, g_error_matches (autoencoder_error, DIMR_ERROR, DIMR_ERROR_UNSUPPORTED) ? autoencoder_error : error);
   read_surroundings (self);
   return g_steal_pointer (&self);
 }

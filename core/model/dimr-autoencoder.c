@@ -3,6 +3,7 @@
 
 #include "core/base/dimr-error.h"
 #include "core/model/dimr-autoencoder-keys.h"
+#include "core/model/dimr-foreign.h"
 
 #include <math.h>
 #include <string.h>
@@ -163,8 +164,8 @@ check_graph (DimrAutoencoder *self,
         continue;
       wanted = dimr_shape_to_string (&node->shape);
       found = tensor != NULL ? dimr_shape_to_string (dimr_tensor_peek_shape (tensor)) : g_strdup ("missing");
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_MODEL,
-                   "%s: this is an autoencoder, but not one like Stable Diffusion's: '%s' is %s instead of %s",
+      g_set_error (error, DIMR_ERROR, DIMR_ERROR_UNSUPPORTED,
+                   "%s: this is an autoencoder, but not one like Stable Diffusion's, which is needed: '%s' is %s instead of %s",
                    self->path, node->name, found, wanted);
       return FALSE;
     }
@@ -194,28 +195,6 @@ check (DimrAutoencoder *self,
   return TRUE;
 }
 
-/* What a file without an autoencoder is, for the sentence. */
-static const char *
-describe_foreign (DimrWeights *weights)
-{
-  static const struct { const char *tensor, *what; } families[] = {
-    { "stages.0.input_layer.1.weight", "a DiMR model" },
-    { "x_embedder.proj.weight", "a DiT model" },
-    { "in_blocks.0.attn.qkv.weight", "a U-ViT model" },
-    { "model.diffusion_model.input_blocks.0.0.weight", "a text-to-image model without its autoencoder" },
-    { "cls_token", "a vision transformer classifier" },
-  };
-  const char **names = dimr_weights_peek_names (weights);
-
-  for (guint i = 0; i < G_N_ELEMENTS (families); i++)
-    if (dimr_weights_peek (weights, families[i].tensor) != NULL)
-      return families[i].what;
-  for (guint i = 0; names[i] != NULL; i++)
-    if (strstr (names[i], "lora_") != NULL || strstr (names[i], ".lora") != NULL)
-      return "a LoRA, which only changes another model";
-  return "something else";
-}
-
 static DimrAutoencoder *
 load_file (const char    *path,
            GCancellable  *cancellable,
@@ -231,15 +210,18 @@ load_file (const char    *path,
   self->weights = dimr_autoencoder_keys_translate (weights);
   if (self->weights == NULL)
     {
+      const char *what = dimr_foreign_describe (weights);
+
       g_set_error (error, DIMR_ERROR, DIMR_ERROR_MODEL,
                    "%s: this is %s, not an autoencoder; needed is Stable Diffusion's, such as autoencoder_kl_ema.pth",
-                   path, describe_foreign (weights));
+                   path, what != NULL ? what : "something else");
       return NULL;
     }
   reason = infer (&self->config, self->weights);
   if (reason != NULL)
     {
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_MODEL, "%s: this autoencoder is of another kind: %s", path, reason);
+      g_set_error (error, DIMR_ERROR, DIMR_ERROR_UNSUPPORTED,
+                   "%s: this autoencoder is of another kind than Stable Diffusion's, which is needed: %s", path, reason);
       return NULL;
     }
   if (!check (self, error))

@@ -18,7 +18,7 @@ G_BEGIN_DECLS
 G_DECLARE_FINAL_TYPE (DimrAutoencoder, dimr_autoencoder, DIMR, AUTOENCODER, GObject)
 
 /* @path: a weights file, or a folder with one. Checks every tensor's presence and shape. Blocks.
- * DIMR_ERROR_MODEL says in a sentence what the file is instead. */
+ * DIMR_ERROR_MODEL says in a sentence what the file is instead, DIMR_ERROR_UNSUPPORTED what an autoencoder of another kind lacks. */
 DimrAutoencoder             *dimr_autoencoder_load             (const char       *path,
                                                                 GCancellable     *cancellable,
                                                                 GError          **error);

@@ -139,9 +139,9 @@ dimr_network_check (const DimrConfig  *config,
   if (n_bad == 0)
     return TRUE;
   if (n_bad == 1)
-    g_set_error (error, DIMR_ERROR, DIMR_ERROR_MODEL, "The weights do not fit the configuration: tensor %s", first);
+    g_set_error (error, DIMR_ERROR, DIMR_ERROR_MODEL, "The weights do not fit the configuration: tensor %s; needed are those that belong to it", first);
   else
     g_set_error (error, DIMR_ERROR, DIMR_ERROR_MODEL,
-                 "The weights do not fit the configuration: tensor %s, and %u more do not fit either", first, n_bad - 1);
+                 "The weights do not fit the configuration: tensor %s, and %u more do not fit either; needed are those that belong to it", first, n_bad - 1);
   return FALSE;
 }

@@ -3,8 +3,7 @@
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "core/model/dimr-architecture.h"
-
-#include <string.h>
+#include "core/model/dimr-foreign.h"
 
 static DimrConfig *
 finish (const DimrArchitecture *architecture,
@@ -49,46 +48,6 @@ dimr_config_list_variants (void)
   return g_once (&once, list_variants, NULL);
 }
 
-/* What else people have, and a tensor that tells it; names, or endings of names where they begin with a star. */
-static const struct
-{
-  const char *tensor;
-  const char *what;
-} foreign[] = {
-  { "model.diffusion_model.input_blocks.0.0.weight", "a text-to-image model (Stable Diffusion)" },
-  { "down_blocks.0.resnets.0.conv1.weight", "the network of a text-to-image model" },
-  { "first_stage_model.decoder.conv_in.weight", "a latent diffusion checkpoint with its autoencoder" },
-  { "decoder.conv_in.weight", "an autoencoder, which turns latents into pictures but makes none itself" },
-  { "y_embedder.y_proj.fc1.weight", "a text-to-image model (PixArt)" },
-  { "context_embedder.weight", "a text-to-image model" },
-  { "text_model.embeddings.token_embedding.weight", "a text encoder" },
-  { "cls_token", "a vision transformer classifier" },
-  { "layer1.0.conv1.weight", "an image classifier (ResNet)" },
-  { "*.exp_avg", "the state of an optimizer, without the weights it was optimizing" },
-  { "*.lora_A.weight", "a LoRA, which only changes another model" },
-  { "*.lora_down.weight", "a LoRA, which only changes another model" },
-};
-
-static const char *
-describe_foreign (DimrWeights *weights)
-{
-  const char **names = dimr_weights_peek_names (weights);
-
-  for (guint i = 0; i < G_N_ELEMENTS (foreign); i++)
-    {
-      if (foreign[i].tensor[0] != '*')
-        {
-          if (dimr_weights_peek (weights, foreign[i].tensor) != NULL)
-            return foreign[i].what;
-          continue;
-        }
-      for (guint k = 0; names[k] != NULL; k++)
-        if (g_str_has_suffix (names[k], foreign[i].tensor + 1))
-          return foreign[i].what;
-    }
-  return NULL;
-}
-
 DimrConfig *
 dimr_config_recognise (DimrWeights  *weights,
                        GError      **error)
@@ -108,11 +67,11 @@ dimr_config_recognise (DimrWeights  *weights,
         return config;
       }
 
-  what = describe_foreign (weights);
+  what = dimr_foreign_describe (weights);
   if (what != NULL)
     g_set_error (error, DIMR_ERROR, DIMR_ERROR_MODEL, "%s: this is %s; needed are the weights of a DiMR, U-ViT or DiT", path, what);
   else
-    g_set_error (error, DIMR_ERROR, DIMR_ERROR_MODEL, "%s: none of its %u tensors belongs to a DiMR, U-ViT or DiT",
+    g_set_error (error, DIMR_ERROR, DIMR_ERROR_MODEL, "%s: none of its %u tensors belongs to a DiMR, U-ViT or DiT, whose weights are needed",
                  path, dimr_weights_get_n_tensors (weights));
   return NULL;
 }

@@ -351,6 +351,22 @@ dimr_dataset_dup_class_name (DimrDataset *self,
   return g_strdup_printf ("%d", class_index);
 }
 
+char *
+dimr_dataset_dup_name (DimrDataset *self,
+                       guint64      i)
+{
+  const char *path;
+
+  g_return_val_if_fail (self != NULL && i < self->n, NULL);
+  if (i >= self->items->len)
+    return NULL;
+  path = g_array_index (self->items, DimrDatasetItem, i).path;
+  if (self->archive == NULL && g_str_has_prefix (path, self->path))
+    for (path += strlen (self->path); *path == G_DIR_SEPARATOR;)
+      path++;
+  return g_filename_display_name (path);
+}
+
 static GBytes *
 load_item (DimrDataset            *self,
            const DimrDatasetItem  *item,

@@ -40,6 +40,9 @@ const int   *dimr_dataset_peek_classes   (DimrDataset   *self,
 /* The name of the class's folder: WordNet ids for ImageNet (transfer full). */
 char        *dimr_dataset_dup_class_name (DimrDataset   *self,
                                           int            class_index);
+/* Where picture @i lies below the folder or in the archive; NULL where it is no file (transfer full). */
+char        *dimr_dataset_dup_name       (DimrDataset   *self,
+                                          guint64        i);
 /* Picture @i as [C, side, side] in [−1, 1], mirrored where asked for; of moments, latent number @draw. FALSE
  * with DIMR_ERROR_FORMAT or _FILE that names it. */
 gboolean     dimr_dataset_read           (DimrDataset   *self,

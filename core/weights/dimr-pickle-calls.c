@@ -83,7 +83,8 @@ dimr_pickle_find_name (DimrPickle *self,
     DIMR_PICKLE_REFUSE (self, at, "it holds a kind of tensor that this program does not read ('%s.%s')", quoted_module,
                         quoted_name);
   else
-    DIMR_PICKLE_REFUSE (self, at, "it asks to run '%s.%s', which weights never need; nothing was run", quoted_module,
+    DIMR_PICKLE_REFUSE (self, at, "it asks to run '%s.%s', which weights never need; nothing was run, and needed is a file of tensors "
+                        "(a state_dict)", quoted_module,
                         quoted_name);
   return 0;
 }

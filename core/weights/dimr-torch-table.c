@@ -21,6 +21,28 @@ holds_tensors (DimrPickle    *pickle,
   return FALSE;
 }
 
+static gboolean
+is_optimizer (DimrPickle    *pickle,
+              DimrPickleNode node)
+{
+  return dimr_pickle_is_dict (pickle, node) && dimr_pickle_lookup (pickle, node, "param_groups") != 0 &&
+         dimr_pickle_lookup (pickle, node, "state") != 0;
+}
+
+static gboolean
+holds_optimizer (DimrPickle    *pickle,
+                 DimrPickleNode node)
+{
+  DimrPickleIter iter;
+  DimrPickleNode value;
+
+  dimr_pickle_iter_init (&iter, pickle, node);
+  while (dimr_pickle_iter_next (&iter, pickle, NULL, &value))
+    if (is_optimizer (pickle, value))
+      return TRUE;
+  return FALSE;
+}
+
 static const char *
 what_it_is (DimrPickle    *pickle,
             DimrPickleNode root)
@@ -35,7 +57,7 @@ what_it_is (DimrPickle    *pickle,
       return "the settings of a training program";
     case DIMR_PICKLE_DICT:
     case DIMR_PICKLE_ORDERED_DICT:
-      if (dimr_pickle_lookup (pickle, root, "param_groups") != 0 && dimr_pickle_lookup (pickle, root, "state") != 0)
+      if (is_optimizer (pickle, root) || holds_optimizer (pickle, root))
         return "optimizer state";
       if (dimr_pickle_lookup (pickle, root, "last_epoch") != 0 || dimr_pickle_lookup (pickle, root, "base_lrs") != 0)
         return "the state of a learning-rate schedule";
@@ -68,6 +90,6 @@ dimr_torch_choose_table (DimrTorchReader *self,
   if (holds_tensors (pickle, root))
     return root;
   dimr_refuse_model (self->error, self->file, dimr_pickle_where (pickle, root),
-                     "there are no weights in this file, it is %s", what_it_is (pickle, root));
+                     "there are no weights in this file, it is %s; needed is the checkpoint of the network, such as nnet_ema.pth", what_it_is (pickle, root));
   return 0;
 }

@@ -72,6 +72,31 @@ open_torch (GBytes       *bytes,
   return weights_new (torch.tensors, NULL, legacy ? "PyTorch (before 1.6)" : "PyTorch", torch.table);
 }
 
+/* What else comes under such a name. */
+static const char *
+describe_stranger (const guint8 *data,
+                   gsize         size)
+{
+  static const struct { gsize offset; const char *begins, *what; } rows[] = {
+    { 0, "version https://git-lfs", "it is a pointer that Git LFS left in place of the file; fetch the file itself (git lfs pull)" },
+    { 0, "<!DOCTYPE", "it is a web page, not the file that was to be downloaded; download it again" },
+    { 0, "<!doctype", "it is a web page, not the file that was to be downloaded; download it again" },
+    { 0, "<html", "it is a web page, not the file that was to be downloaded; download it again" },
+    { 0, "GGUF", "it is a GGUF file of quantised weights; needed are the published .pth or .safetensors" },
+    { 0, "\x1f\x8b", "it is compressed with gzip; unpack it first" },
+    { 257, "ustar", "it is an archive of a PyTorch older than this program reads" },
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (rows); i++)
+    {
+      const gsize n = strlen (rows[i].begins);
+
+      if (size >= rows[i].offset + n && memcmp (data + rows[i].offset, rows[i].begins, n) == 0)
+        return rows[i].what;
+    }
+  return "it is neither safetensors nor a checkpoint of PyTorch, and needed is one of them (.safetensors, .pth, .pt or .ckpt)";
+}
+
 DimrWeights *
 dimr_weights_open_bytes (GBytes       *bytes,
                          const char   *file,
@@ -99,9 +124,7 @@ dimr_weights_open_bytes (GBytes       *bytes,
     return open_torch (bytes, file, TRUE, cancellable, error);
   if (dimr_torch_sniff_pickle (data, size))
     return dimr_torch_refuse_pickle (bytes, file, error), NULL;
-  if (size > 262 && memcmp (data + 257, "ustar", 5) == 0)
-    return dimr_refuse (error, file, 0, "it is an archive of a PyTorch older than this program reads"), NULL;
-  return dimr_refuse (error, file, 0, "it is neither safetensors nor a checkpoint of PyTorch"), NULL;
+  return dimr_refuse (error, file, 0, "%s", describe_stranger (data, size)), NULL;
 }
 
 DimrWeights *

@@ -240,6 +240,17 @@ name_is_safe (const guint8 *name,
   return TRUE;
 }
 
+/* "…/code/…": a program of TorchScript, which is compressed. */
+static gboolean
+is_code (const guint8 *name,
+         gsize         n)
+{
+  static const char folder[] = "/code/";
+  const guint8 *slash = memchr (name, '/', n);
+
+  return slash != NULL && (gsize) (name + n - slash) >= strlen (folder) && memcmp (slash, folder, strlen (folder)) == 0;
+}
+
 /* The one top folder, and no name twice. */
 static gboolean
 add_entry (Opener     *self,
@@ -251,6 +262,8 @@ add_entry (Opener     *self,
   const char *slash = strchr (name, '/');
   DimrZipEntry *entry;
 
+  if (slash == NULL && g_str_has_suffix (name, ".npy"))
+    return REFUSE (self, at, "it is an archive of NumPy's arrays, not a checkpoint of PyTorch");
   if (slash == NULL)
     return REFUSE (self, at, "an entry lies in no folder");
   if (self->prefix == NULL)
@@ -353,6 +366,8 @@ read_line (Opener  *self,
     return REFUSE (self, *at, "the archive is spread over several disks");
   if (line->flags & ~(FLAG_DESCRIPTOR | FLAG_UTF8))
     return REFUSE (self, *at, "an entry is encrypted or has flags that weights never have");
+  if (line->method != 0 && is_code (line->name, line->n_name))
+    return REFUSE (self, *at, "it is a TorchScript program, not a file of weights");
   if (line->method != 0)
     return REFUSE (self, *at, "an entry is compressed, which weights never are");
   if (!name_is_safe (line->name, line->n_name))

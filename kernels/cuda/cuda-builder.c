@@ -73,6 +73,8 @@ static const CudaOp * const ops[DIMR_N_OPS] = {
   [DIMR_OP_PAD_CHANNELS] = &cuda_op_pad_channels,
   [DIMR_OP_MEAN_SQUARE] = &cuda_op_mean_square,
   [DIMR_OP_MEAN_SQUARE_GRAD] = &cuda_op_mean_square_grad,
+  [DIMR_OP_CROSS_ENTROPY] = &cuda_op_cross_entropy,
+  [DIMR_OP_CROSS_ENTROPY_GRAD] = &cuda_op_cross_entropy_grad,
 };
 
 const CudaOp *

@@ -1,4 +1,5 @@
-/* cuda-elementwise-grad.c — SILU_GRAD, GELU_GRAD, GELU_TANH_GRAD, GEGLU_GRAD, MEAN_SQUARE, MEAN_SQUARE_GRAD
+/* cuda-elementwise-grad.c — SILU_GRAD, GELU_GRAD, GELU_TANH_GRAD, GEGLU_GRAD, and the losses MEAN_SQUARE and
+ * CROSS_ENTROPY with their gradients
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -50,9 +51,10 @@ slope_prepare (CudaBuilder    *builder,
   cuda_builder_add (builder, launch_slope, launch);
 }
 
-/* MEAN_SQUARE (a, b) and MEAN_SQUARE_GRAD (a, b, dy [B]): float in every precision */
+/* A loss (a, b) and its gradient (a, b, dy [B]): float in every precision */
 typedef struct
 {
+  gboolean entropy; /* CROSS_ENTROPY (x, target), else MEAN_SQUARE (a, b) */
   const float *a, *b, *dy;
   float *out;
   int batch, n;
@@ -65,9 +67,14 @@ launch_loss (CudaDevice     *device,
              GError        **error)
 {
   const LossLaunch *self = data;
-  const cudaError_t status = self->dy != NULL
-                               ? cuda_mean_square_grad (stream, self->a, self->b, self->dy, self->out, self->batch, self->n)
-                               : cuda_mean_square (stream, self->a, self->b, self->out, self->batch, self->n);
+  cudaError_t status;
+
+  if (self->entropy)
+    status = self->dy != NULL ? cuda_cross_entropy_grad (stream, self->a, self->b, self->dy, self->out, self->batch, self->n)
+                              : cuda_cross_entropy (stream, self->a, self->b, self->out, self->batch, self->n);
+  else
+    status = self->dy != NULL ? cuda_mean_square_grad (stream, self->a, self->b, self->dy, self->out, self->batch, self->n)
+                              : cuda_mean_square (stream, self->a, self->b, self->out, self->batch, self->n);
 
   return cuda_device_check (device, status, error);
 }
@@ -81,9 +88,10 @@ loss_prepare (CudaBuilder    *builder,
   LossLaunch *launch = cuda_builder_alloc (builder, sizeof *launch);
 
   *launch = (LossLaunch){
+    .entropy = node->op == DIMR_OP_CROSS_ENTROPY || node->op == DIMR_OP_CROSS_ENTROPY_GRAD,
     .a = cuda_builder_read (builder, id, 0),
     .b = cuda_builder_read (builder, id, 1),
-    .dy = node->op == DIMR_OP_MEAN_SQUARE_GRAD ? cuda_builder_read (builder, id, 2) : NULL,
+    .dy = node->n_inputs > 2 ? cuda_builder_read (builder, id, 2) : NULL,
     .out = cuda_builder_write (builder, id),
     .batch = (int) a->dims[0],
     .n = (int) (dimr_shape_n_elements (a) / (gsize) a->dims[0]),
@@ -98,3 +106,5 @@ const CudaOp cuda_op_gelu_grad = { .prepare = slope_prepare };
 const CudaOp cuda_op_gelu_tanh_grad = { .prepare = slope_prepare };
 const CudaOp cuda_op_mean_square = { .prepare = loss_prepare, .wide = ALL };
 const CudaOp cuda_op_mean_square_grad = { .prepare = loss_prepare, .wide = ALL };
+const CudaOp cuda_op_cross_entropy = { .prepare = loss_prepare, .wide = ALL };
+const CudaOp cuda_op_cross_entropy_grad = { .prepare = loss_prepare, .wide = ALL };

@@ -50,6 +50,23 @@ cudaError_t cuda_mean_square_grad (cudaStream_t       stream,
                                   int                 batch,
                                   int                 n);
 
+/* x, target [B, n] float → out [B]: −Σ target · log softmax (x) */
+cudaError_t cuda_cross_entropy   (cudaStream_t        stream,
+                                  const float        *x,
+                                  const float        *target,
+                                  float              *out,
+                                  int                 batch,
+                                  int                 n);
+
+/* x, target [B, n], dy [B] float → out [B, n]: dy · (Σ target · softmax (x) − target) */
+cudaError_t cuda_cross_entropy_grad (cudaStream_t     stream,
+                                  const float        *x,
+                                  const float        *target,
+                                  const float        *dy,
+                                  float              *out,
+                                  int                 batch,
+                                  int                 n);
+
 /* ---- what moves numbers ---- */
 
 /* x [B, N, D] → out [B, length, D]: zeros around, x at token @start */

@@ -302,7 +302,7 @@ extern const CudaOp cuda_op_attention_grad;
 extern const CudaOp cuda_op_rms_norm_grad, cuda_op_rms_norm_scale_grad, cuda_op_layer_norm_grad, cuda_op_layer_norm_weight_grad;
 extern const CudaOp cuda_op_depthwise_input_grad, cuda_op_depthwise_weight_grad, cuda_op_conv_to_image_input_grad;
 extern const CudaOp cuda_op_geglu_grad, cuda_op_silu_grad, cuda_op_gelu_grad, cuda_op_gelu_tanh_grad, cuda_op_mean_square,
-  cuda_op_mean_square_grad;
+  cuda_op_mean_square_grad, cuda_op_cross_entropy, cuda_op_cross_entropy_grad;
 extern const CudaOp cuda_op_pad_tokens, cuda_op_pad_channels, cuda_op_transpose, cuda_op_pixel_unshuffle, cuda_op_spread,
   cuda_op_patches, cuda_op_unpatch, cuda_op_windows;
 extern const CudaOp cuda_op_position_grad, cuda_op_embedding_grad, cuda_op_time_param_grad, cuda_op_sum_rows, cuda_op_sum_products;

@@ -175,7 +175,7 @@ test_refusals (void)
 {
   g_auto (CliResult) result = { 0 };
   g_autofree char *latents = write_latents ("z.safetensors", "z", 1, 4, 3), *out = in_folder ("out.safetensors");
-  g_autofree char *small = in_folder ("small"), *mixed = in_folder ("mixed");
+  g_autofree char *small = in_folder ("small"), *mixed = in_folder ("mixed"), *empty = in_folder ("empty");
 
   cli_run (&result, "decode -i %s -o %s", latents, out);
   cli_assert_status (&result, 2);
@@ -187,7 +187,8 @@ test_refusals (void)
   g_assert_nonnull (strstr (result.err, "'z'"));
   cli_run (&result, "encode -a %s -i %s -o %s/x.png", autoencoder, latents, folder);
   cli_assert_status (&result, 2);
-  cli_run (&result, "encode -a %s -i %s -o %s", autoencoder, folder, out);
+  g_assert_cmpint (g_mkdir (empty, 0700), ==, 0);
+  cli_run (&result, "encode -a %s -i %s -o %s", autoencoder, empty, out);
   cli_assert_status (&result, 2);
   g_assert_nonnull (strstr (result.err, "no PNG files"));
 
@@ -206,6 +207,53 @@ test_refusals (void)
   cli_assert_status (&result, 2);
   g_assert_nonnull (strstr (result.err, "one size"));
   g_assert_false (g_file_test (out, G_FILE_TEST_EXISTS));
+}
+
+/* Class folders become latents with labels, and those are learnt from. */
+static void
+test_class_folders (void)
+{
+  static const char config[] =
+    "{\"model\": \"MRModel\", \"channels\": 4, \"image_size\": 4, \"num_classes\": 1001, \"norm_type\": \"TDRMSN\","
+    " \"stage_configs\": [{\"block_type\": \"TransformerBlock\", \"dim\": 16, \"hidden_dim\": 32, \"num_attention_heads\": 2,"
+    " \"num_blocks\": 1, \"max_height\": 4, \"max_width\": 4, \"image_input_ratio\": 1, \"input_feature_ratio\": 1,"
+    " \"final_kernel_size\": 3}]}";
+  static const char * const classes[] = { "n01440764", "n01443537" }; /* 0 and 1 */
+  g_auto (CliResult) result = { 0 };
+  g_autofree char *latents = write_latents ("z.safetensors", "z", 3, 6, 5), *pictures = in_folder ("for-classes"), *set = in_folder ("set");
+  g_autofree char *out = in_folder ("set.safetensors"), *path = in_folder ("latents.json"), *run = in_folder ("latents-run");
+  g_autofree gint64 *labels = NULL;
+  g_autoptr (DimrWeights) weights = NULL;
+
+  cli_run (&result, "decode -a %s -i %s -o %s -q", autoencoder, latents, pictures);
+  cli_assert_status (&result, 0);
+  for (guint i = 0; i < 3; i++)
+    {
+      g_autofree char *name = g_strdup_printf ("%06u.png", i), *from = g_build_filename (pictures, name, NULL);
+      g_autofree char *class_folder = g_build_filename (set, classes[i / 2], NULL), *to = g_build_filename (class_folder, name, NULL);
+
+      g_assert_cmpint (g_mkdir_with_parents (class_folder, 0700), ==, 0);
+      g_assert_cmpint (g_rename (from, to), ==, 0);
+    }
+  cli_run (&result, "encode -a %s -i %s -o %s --size 33", autoencoder, set, out);
+  cli_assert_status (&result, 1);
+  g_assert_nonnull (strstr (result.err, "multiples of 8"));
+  cli_run (&result, "encode -a %s -i %s -o %s --size 32", autoencoder, set, out);
+  cli_assert_status (&result, 0);
+  weights = open_weights (out);
+  assert_shape (weights, "moments", 3, 8, 4, 4);
+  assert_shape (weights, "z", 3, 4, 4, 4);
+  labels = dimr_tensor_dup_i64 (dimr_weights_peek (weights, "y"));
+  g_assert_cmpint (labels[0], ==, 0);
+  g_assert_cmpint (labels[1], ==, 0);
+  g_assert_cmpint (labels[2], ==, 1);
+  g_assert_cmpstr (dimr_weights_get_metadata (weights, "names"), ==, "n01440764/000000.png\nn01440764/000001.png\nn01443537/000002.png");
+  g_assert_cmpstr (dimr_weights_get_metadata (weights, "classes"), ==, "0 n01440764\n1 n01443537");
+
+  g_assert_true (g_file_set_contents (path, config, -1, NULL));
+  cli_run (&result, "train --config %s --data %s --output %s --steps 2 --batch 2 --sheet-columns 0", path, out, run);
+  cli_assert_status (&result, 0);
+  g_assert_nonnull (strstr (result.err, "3 pictures of 2 classes"));
 }
 
 /* Bytes of the picture's pixels (transfer full), its side in @side. */
@@ -284,6 +332,24 @@ test_generate (void)
   g_assert_cmpstr (json_object_get_string_member (cli_find_event (lines, "info"), "autoencoder"), ==, autoencoder);
   g_assert_cmpint (json_object_get_int_member (cli_find_event (lines, "info"), "decoder_bytes"), >, 1 << 20);
 
+  /* The last step is not the end: decoding is counted. */
+  cli_run (&result, "generate -m %s --class 3 --count 2 --batch 2 --steps 2 -o %s --json", named, folder);
+  cli_assert_status (&result, 0);
+  g_clear_pointer (&lines, g_ptr_array_unref);
+  lines = cli_parse_lines (result.out);
+  for (guint i = 0, last = 0; i < lines->len; i++)
+    {
+      JsonObject *event = lines->pdata[i];
+
+      if (g_strcmp0 (json_object_get_string_member (event, "event"), "progress") != 0 || json_object_get_int_member (event, "step") < 2)
+        continue;
+      if (last++ == 0)
+        {
+          g_assert_cmpfloat (json_object_get_double_member (event, "fraction"), <, 1);
+          g_assert_cmpfloat (json_object_get_double_member (event, "seconds_left"), >, 0);
+        }
+    }
+
   /* The fixture lies in the folder above the model's: taken away, there is a sketch and a sentence. */
   check_generated (model);
   g_assert_cmpint (g_rename (autoencoder, beside), ==, 0);
@@ -336,6 +402,7 @@ main (int argc, char **argv)
   g_test_add_func ("/cli/decode/writes-tensors-and-pictures", test_decode);
   g_test_add_func ("/cli/decode/makes-do-with-less-memory", test_decode_in_tiles);
   g_test_add_func ("/cli/encode/draws-latents-by-seed", test_encode);
+  g_test_add_func ("/cli/encode/labels-class-folders", test_class_folders);
   g_test_add_func ("/cli/codec/says-what-is-wrong", test_refusals);
   g_test_add_func ("/cli/generate/decodes-latents", test_generate);
   g_test_add_func ("/cli/codec/stops-between-pictures", test_stop);

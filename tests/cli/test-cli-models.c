@@ -38,6 +38,11 @@ test_models_lists_the_bundled_one (void)
   g_assert_cmpstr (json_object_get_string_member (starter, "event"), ==, "model");
   g_assert_cmpuint (strlen (json_object_get_string_member (starter, "sha256")), ==, 64);
   g_assert_cmpint (json_object_get_int_member (starter, "parameters"), >, 1000000);
+  g_assert_cmpint (json_object_get_int_member (starter, "macs"), >, 1000000);
+  g_assert_cmpint (json_object_get_int_member (starter, "memory_weights"), >, 4000000);
+  g_assert_cmpint (json_object_get_int_member (starter, "memory_arena"), >, 100000);
+  g_assert_cmpint (json_object_get_int_member (starter, "trained_classes"), >, 1);
+  g_assert_nonnull (json_object_get_string_member (starter, "licence"));
   cli_remove_folder (g_steal_pointer (&folder));
 }
 

@@ -74,7 +74,7 @@ compute (const DimrGradientsOptions *options)
   fd = g_file_open_tmp ("dimr-classifier-XXXXXX", &output, &error);
   g_assert_no_error (error);
   g_close (fd, NULL);
-  dimr_gradients_file (model, "cpu", 0, options, batches, output, NULL, &error);
+  dimr_gradients_file (model, tested_device (), 0, options, batches, output, NULL, &error);
   g_assert_no_error (error);
   result = reference_open (output);
   g_unlink (output);

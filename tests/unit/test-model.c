@@ -262,7 +262,13 @@ test_foreign_files_are_named (void)
     { { "mid_block.attn.qkv.weight" }, "look like weights of a U-ViT" },
     { { "y_embedder.embedding_table.weight" }, "look like weights of a DiT" },
     { { "x_embedder.proj.weight", "y_embedder.y_proj.fc1.weight" }, "text-to-image" },
-    { { "a.weight", "b.weight" }, "none of its 2 tensors" },
+    { { "conv_in.weight", "time_embedding.linear_1.weight" }, "the network of a text-to-image model; needed are" },
+    { { "model.diffusion_model.joint_blocks.0.context_block.attn.qkv.weight" }, "Stable Diffusion 3" },
+    { { "double_blocks.0.img_attn.qkv.weight", "txt_in.weight" }, "FLUX" },
+    { { "unet.down_blocks.0.attn.to_q.lora_A.weight", "time_embedding.linear_1.weight" }, "a LoRA" },
+    { { "controlnet_cond_embedding.conv_in.weight" }, "a ControlNet" },
+    { { "moments", "z" }, "latents of pictures" },
+    { { "a.weight", "b.weight" }, "none of its 2 tensors belongs to a DiMR, U-ViT or DiT, whose weights are needed" },
   };
 
   for (guint i = 0; i < G_N_ELEMENTS (cases); i++)
@@ -274,6 +280,52 @@ test_foreign_files_are_named (void)
       g_assert_error (error, DIMR_ERROR, DIMR_ERROR_MODEL);
       if (strstr (error->message, cases[i].says) == NULL)
         g_error ("'%s' does not say '%s'", error->message, cases[i].says);
+    }
+}
+
+#define VIT "{\"model\": \"ViT\", \"img_size\": 16, \"patch_size\": 4, \"embed_dim\": 128, \"depth\": 3, \"num_heads\": 2, \"num_classes\": 3"
+
+/* A classifier is told by its tensors, or by a configuration that says what its rows stand for. */
+static void
+test_classifier (void)
+{
+  static const char * const bad[][2] = {
+    { VIT ", \"label_names\": [\"a\", \"b\"]}", "no list of 3 names" },
+    { VIT ", \"label_names\": \"a\"}", "no list of 3 names" },
+    { VIT ", \"label_names\": [\"a\", 2, \"c\"]}", "entry 1 of \"label_names\"" },
+    { "{\"model\": \"ViT\", \"img_size\": 16, \"patch_size\": 4, \"embed_dim\": 128, \"depth\": 3, \"num_heads\": 2}", "num_classes" },
+    { "{\"model\": \"ViT\", \"img_size\": 15, \"patch_size\": 4, \"embed_dim\": 128, \"depth\": 3, \"num_heads\": 2,"
+      " \"num_classes\": 3}", "img_size" },
+  };
+  g_autoptr (GError) error = NULL;
+  g_autoptr (DimrConfig) config = parse (VIT ", \"label_names\": [\"n01440764\", \"b\", \"c\"]}", &error), copy = NULL, found = NULL;
+  g_autoptr (DimrWeights) weights = NULL;
+  g_autofree DimrCost *cost = NULL;
+  guint n_unused;
+
+  g_assert_no_error (error);
+  copy = dimr_config_copy (config);
+  g_assert_cmpstr (copy->label_names[2], ==, "c");
+  g_assert_true (dimr_config_is_classifier (copy));
+  weights = dimr_weights_new_for_tensors (make_tensors (config));
+  found = dimr_config_recognise (weights, &error);
+  g_assert_no_error (error);
+  g_assert_true (found->architecture == config->architecture);
+  g_assert_cmpuint (found->num_classes, ==, 3);
+  g_assert_cmpuint (found->image_size, ==, 16);
+  g_assert_cmpmem (&found->vit, sizeof found->vit, &config->vit, sizeof config->vit);
+  g_assert_true (dimr_network_check (found, weights, &n_unused, &error));
+  g_assert_cmpuint (n_unused, ==, 0);
+  cost = dimr_cost_new (config, &error);
+  /* Patches, positions and class token; three blocks; norm and head. */
+  g_assert_cmpuint (cost->total.parameters, ==, 128 * 49 + 18 * 128 + 3 * (12 * 128 * 128 + 13 * 128) + 2 * 128 + 3 * 129);
+  for (guint i = 0; i < G_N_ELEMENTS (bad); i++)
+    {
+      g_autoptr (GError) problem = NULL;
+
+      g_assert_null (parse (bad[i][0], &problem));
+      if (strstr (problem->message, bad[i][1]) == NULL)
+        g_error ("'%s' does not say '%s'", problem->message, bad[i][1]);
     }
 }
 
@@ -416,6 +468,7 @@ main (int argc, char **argv)
   g_test_add_func ("/model/variants/are-recognised-by-their-tensors", test_variants_are_recognised);
   g_test_add_func ("/model/variants/missing-tensors-are-named", test_missing_tensors_are_named);
   g_test_add_func ("/model/variants/missing-tensors-of-transformers-are-named", test_missing_tensors_of_transformers_are_named);
+  g_test_add_func ("/model/classifier/is-told-from-its-tensors", test_classifier);
   g_test_add_func ("/model/variants/foreign-files-are-named", test_foreign_files_are_named);
   g_test_add_func ("/model/synthetic/has-a-networks-sizes", test_synthetic_weights_have_a_networks_sizes);
   g_test_add_func ("/model/synthetic/follows-its-seed", test_synthetic_weights_follow_their_seed);

@@ -232,6 +232,30 @@ test_training_state_is_named (void)
     }
 }
 
+/* What a download leaves behind under the name of a checkpoint. */
+static void
+test_strangers_are_named (void)
+{
+  static const char *const files[][2] = {
+    { "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "git lfs pull" },
+    { "<!DOCTYPE html><html></html>", "a web page" },
+    { "GGUF\3\0\0\0", "GGUF" },
+    { "\x1f\x8b\x08", "gzip" },
+    { "something else", "needed is one of them (.safetensors, .pth, .pt or .ckpt)" },
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (files); i++)
+    {
+      g_autoptr (GBytes) bytes = g_bytes_new_static (files[i][0], strlen (files[i][0]));
+      g_autoptr (GError) error = NULL;
+
+      g_assert_null (dimr_weights_open_bytes (bytes, "model.pth", NULL, &error));
+      g_assert_error (error, DIMR_ERROR, DIMR_ERROR_FORMAT);
+      if (strstr (error->message, files[i][1]) == NULL)
+        g_error ("'%s' does not say '%s'", error->message, files[i][1]);
+    }
+}
+
 static void
 test_what_is_no_file_is_said (void)
 {
@@ -462,6 +486,7 @@ main (int argc, char **argv)
   g_test_add_func ("/weights/bad/every-file-is-refused", test_every_bad_file_is_refused);
   g_test_add_func ("/weights/bad/refusal-says-what-was-asked-for", test_refusal_says_what_was_asked_for);
   g_test_add_func ("/weights/bad/training-state-is-named", test_training_state_is_named);
+  g_test_add_func ("/weights/bad/strangers-are-named", test_strangers_are_named);
   g_test_add_func ("/weights/bad/what-is-no-file-is-said", test_what_is_no_file_is_said);
   for (guint i = 0; i < G_N_ELEMENTS (seeds); i++)
     {
