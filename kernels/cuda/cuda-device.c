@@ -2,7 +2,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "kernels/cuda/cuda-private.h"
+#include "kernels/cuda/cuda-training.h"
 
 #include "core/base/dimr-error.h"
 
@@ -250,6 +250,14 @@ cuda_device_new_walk (DimrDevice          *device,
   return cuda_walk_new (CUDA_DEVICE (device), spec, error);
 }
 
+static DimrDeviceTraining *
+cuda_device_new_training (DimrDevice              *device,
+                          const DimrTrainingSpec  *spec,
+                          GError                 **error)
+{
+  return cuda_training_new (CUDA_DEVICE (device), spec, error);
+}
+
 static void
 cuda_device_class_init (CudaDeviceClass *klass)
 {
@@ -267,6 +275,7 @@ cuda_device_class_init (CudaDeviceClass *klass)
   device_class->check_precision = cuda_device_check_precision;
   device_class->get_default_precision = cuda_device_get_default_precision;
   device_class->new_walk = cuda_device_new_walk;
+  device_class->new_training = cuda_device_new_training;
 }
 
 /* Streams that do not wait for the default one, on which nothing of ours ever is. */
