@@ -188,6 +188,21 @@ dimr_device_new_walk (DimrDevice          *self,
   return NULL;
 }
 
+DimrDeviceTraining *
+dimr_device_new_training (DimrDevice              *self,
+                          const DimrTrainingSpec  *spec,
+                          GError                 **error)
+{
+  DimrDeviceClass *klass;
+
+  g_return_val_if_fail (DIMR_IS_DEVICE (self) && spec != NULL, NULL);
+  klass = DIMR_DEVICE_GET_CLASS (self);
+  if (klass->new_training != NULL)
+    return klass->new_training (self, spec, error);
+  g_set_error (error, DIMR_ERROR, DIMR_ERROR_UNSUPPORTED, "%s keeps nothing for training", dimr_device_get_name (self));
+  return NULL;
+}
+
 void
 dimr_program_write (DimrProgram   *self,
                     DimrNodeId     input,

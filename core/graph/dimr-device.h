@@ -22,6 +22,10 @@ G_DECLARE_DERIVABLE_TYPE (DimrProgram, dimr_program, DIMR, PROGRAM, GObject)
 #define DIMR_TYPE_DEVICE_WALK (dimr_device_walk_get_type ())
 G_DECLARE_DERIVABLE_TYPE (DimrDeviceWalk, dimr_device_walk, DIMR, DEVICE_WALK, GObject)
 
+/* dimr-device-training.h */
+typedef struct _DimrDeviceTraining DimrDeviceTraining;
+typedef struct _DimrTrainingSpec DimrTrainingSpec;
+
 /* Predictions of x0 that a row of a walk may combine. */
 #define DIMR_WALK_HISTORY 3
 
@@ -114,6 +118,11 @@ struct _DimrDeviceClass
    * and the caller walks in its own memory. Allocates everything that the walk will need. */
   DimrDeviceWalk *(*new_walk)     (DimrDevice        *self,
                                    const DimrWalkSpec *spec,
+                                   GError           **error);
+  /* Keeps what training changes in the device's memory, all of which is allocated now and zero (transfer full).
+   * Optional: DIMR_ERROR_UNSUPPORTED, and the caller learns in its own memory. */
+  DimrDeviceTraining *(*new_training) (DimrDevice    *self,
+                                   const DimrTrainingSpec *spec,
                                    GError           **error);
 };
 
@@ -218,6 +227,9 @@ gboolean      dimr_device_check_precision(DimrDevice        *self,
 DimrPrecision dimr_device_get_default_precision (DimrDevice *self);
 DimrDeviceWalk *dimr_device_new_walk     (DimrDevice        *self,
                                           const DimrWalkSpec *spec,
+                                          GError           **error);
+DimrDeviceTraining *dimr_device_new_training (DimrDevice    *self,
+                                          const DimrTrainingSpec *spec,
                                           GError           **error);
 
 void          dimr_program_write         (DimrProgram       *self,

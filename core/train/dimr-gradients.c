@@ -212,8 +212,9 @@ make_step (Gradients      *self,
   const DimrTrainingBatch batch = { samples->n, samples->x0, samples->noise, samples->t, samples->y, NULL, 0 };
   g_autofree float *terms = g_new (float, (gsize) DIMR_LOSS_MAX_TERMS * samples->n);
   const DimrAdamW adam = DIMR_ADAMW_PAPER (self->options->lr);
+  const float *gradients;
   double norm;
-  guint micro;
+  guint micro, n_leaves;
 
   if (self->trainer == NULL)
     {
@@ -229,19 +230,29 @@ make_step (Gradients      *self,
       self->trainer = dimr_trainer_new (self->config, self->schedule, self->parameters, self->device, &options, cancellable, error);
       if (self->trainer == NULL)
         return FALSE;
-      self->learner = dimr_learner_new (self->parameters, NULL, self->optimizer, self->trainer);
     }
   micro = dimr_trainer_get_micro_batch (self->trainer);
-  dimr_learner_begin (self->learner, (samples->n + micro - 1) / micro, 0);
+  n_leaves = (samples->n + micro - 1) / micro;
+  if (self->learner == NULL)
+    self->learner = dimr_learner_new (self->parameters, NULL, self->optimizer, self->trainer, self->device,
+                                      dimr_tree_get_depth (0, n_leaves), error);
+  if (self->learner == NULL)
+    return FALSE;
+  dimr_learner_begin (self->learner, n_leaves, 0);
   if (!dimr_trainer_evaluate (self->trainer, &batch, self->learner, terms, cancellable, error) ||
-      !dimr_learner_sum (self->learner, NULL, &norm, cancellable, error))
+      !dimr_learner_sum (self->learner, &norm, cancellable, error))
     return FALSE;
   add_loss (self, terms, samples->n, step);
   if (step == 0)
-    dimr_parameters_list (self->parameters, dimr_learner_peek_gradients (self->learner), "grad.", self->names, self->tensors);
+    {
+      gradients = dimr_learner_fetch_gradients (self->learner, error);
+      if (gradients == NULL)
+        return FALSE;
+      dimr_parameters_list (self->parameters, gradients, "grad.", self->names, self->tensors);
+    }
   if (self->options->n_steps == 0)
     return TRUE;
-  if (!dimr_learner_update (self->learner, &adam, 1, 1, error))
+  if (!dimr_learner_update (self->learner, &adam, 1, 1, error) || !dimr_learner_fetch (self->learner, error))
     return FALSE;
   dimr_average_update (self->ema, dimr_parameters_get_values (self->parameters), length, self->options->ema);
   return TRUE;

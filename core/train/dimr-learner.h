@@ -1,7 +1,8 @@
 /* dimr-learner.h — what a step does with its gradients: sums them, measures them, and learns from them
  *
  * The gradients of a step's micro-batches are summed in the order of a tree (dimr-tree.h), over the
- * processes of a group too; then AdamW changes the parameters, and the moving average follows.
+ * processes of a group too; then AdamW changes the parameters, and the moving average follows. A device that can
+ * (dimr-device-training.h) keeps all of that in its own memory.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -14,12 +15,24 @@
 
 G_BEGIN_DECLS
 
-/* @trainer says which parameters have gradients. @average: NULL for none. All are borrowed for the learner's life. */
+/* Begins with what @parameters, @optimizer and @average (NULL: none) are now. @trainer says which parameters have
+ * gradients; all are borrowed for the learner's life. @n_sums: dimr_tree_get_depth() of this process' leaves.
+ * DIMR_ERROR_MEMORY where @device has no room. */
 DimrLearner *dimr_learner_new            (DimrParameters    *parameters,
                                           DimrParameters    *average,
                                           DimrOptimizer     *optimizer,
-                                          DimrTrainer       *trainer);
+                                          DimrTrainer       *trainer,
+                                          DimrDevice        *device,
+                                          guint              n_sums,
+                                          GError           **error);
 void         dimr_learner_free           (DimrLearner       *self);
+/* Sums with the processes of @group from now on; all of them call it. */
+gboolean     dimr_learner_set_group      (DimrLearner       *self,
+                                          DimrCollective    *group,
+                                          GCancellable      *cancellable,
+                                          GError           **error);
+/* What is slower than it might be, in one sentence; NULL: nothing (transfer none). */
+const char  *dimr_learner_get_remark     (DimrLearner       *self);
 
 /* A step of @n_leaves micro-batches begins, of which this process gives @first and what follows. */
 void         dimr_learner_begin          (DimrLearner       *self,
@@ -31,20 +44,23 @@ gboolean     dimr_learner_add            (DimrLearner       *self,
                                           DimrProgram       *program,
                                           const DimrNodeId  *gradients,
                                           GError           **error);
-/* Sums what was added, and what the others of @group have (NULL: none), and measures it: ‖gradient‖. */
+/* Sums what was added, and what the others of the group have, and measures it: ‖gradient‖. */
 gboolean     dimr_learner_sum            (DimrLearner       *self,
-                                          DimrCollective    *group,
                                           double            *norm,
                                           GCancellable      *cancellable,
                                           GError           **error);
-/* Learns from the sum times @scale: everything that @parameters, @optimizer and @average are changes. */
+/* Learns from the sum times @scale. What the learner was made of is old until it is fetched. */
 gboolean     dimr_learner_update         (DimrLearner       *self,
                                           const DimrAdamW   *adam,
                                           double             scale,
                                           double             average_rate,
                                           GError           **error);
+/* Parameters, moments and average are what was learnt. */
+gboolean     dimr_learner_fetch          (DimrLearner       *self,
+                                          GError           **error);
 /* The sum, [length of the parameters], until the next step begins (transfer none). */
-const float *dimr_learner_peek_gradients (DimrLearner       *self);
+const float *dimr_learner_fetch_gradients (DimrLearner      *self,
+                                          GError           **error);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (DimrLearner, dimr_learner_free)
 

@@ -56,24 +56,14 @@ dimr_optimizer_get_v (DimrOptimizer *self)
   return self->v;
 }
 
-/* One parameter, with what does not change in it computed once. */
-typedef struct
-{
-  float keep;        /* 1 − lr · decay */
-  float beta1, beta2;
-  float rate;        /* lr / (1 − beta1ᵗ) */
-  float correction;  /* 1 / √(1 − beta2ᵗ) */
-  float eps;
-  float scale;
-} Update;
-
 static void
-update_range (const Update * restrict u,
-              const float  * restrict g,
-              float        * restrict p,
-              float        * restrict m,
-              float        * restrict v,
-              gsize                   n)
+update_range (const DimrTrainingUpdate * restrict u,
+              float                               keep,
+              const float              * restrict g,
+              float                    * restrict p,
+              float                    * restrict m,
+              float                    * restrict v,
+              gsize                               n)
 {
   for (gsize i = 0; i < n; i++)
     {
@@ -81,8 +71,27 @@ update_range (const Update * restrict u,
 
       m[i] = u->beta1 * m[i] + (1 - u->beta1) * gradient;
       v[i] = u->beta2 * v[i] + (1 - u->beta2) * gradient * gradient;
-      p[i] = p[i] * u->keep - u->rate * m[i] / (sqrtf (v[i]) * u->correction + u->eps);
+      p[i] = p[i] * keep - u->rate * m[i] / (sqrtf (v[i]) * u->correction + u->eps);
     }
+}
+
+void
+dimr_optimizer_plan (DimrOptimizer      *self,
+                     const DimrAdamW    *options,
+                     double              scale,
+                     DimrTrainingUpdate *update)
+{
+  const double t = (double) ++self->step;
+
+  *update = (DimrTrainingUpdate){
+    .keep = (float) (1 - options->lr * options->weight_decay),
+    .beta1 = (float) options->beta1,
+    .beta2 = (float) options->beta2,
+    .rate = (float) (options->lr / (1 - pow (options->beta1, t))),
+    .correction = (float) (1 / sqrt (1 - pow (options->beta2, t))),
+    .eps = (float) options->eps,
+    .scale = (float) scale,
+  };
 }
 
 void
@@ -93,25 +102,17 @@ dimr_optimizer_update (DimrOptimizer   *self,
                        const gboolean  *has_gradient)
 {
   float *values = dimr_parameters_get_values (self->parameters);
-  const double t = (double) ++self->step;
-  Update update = {
-    .beta1 = (float) options->beta1,
-    .beta2 = (float) options->beta2,
-    .rate = (float) (options->lr / (1 - pow (options->beta1, t))),
-    .correction = (float) (1 / sqrt (1 - pow (options->beta2, t))),
-    .eps = (float) options->eps,
-    .scale = (float) scale,
-  };
+  DimrTrainingUpdate update;
 
+  dimr_optimizer_plan (self, options, scale, &update);
   for (guint i = 0; i < dimr_parameters_get_n (self->parameters); i++)
     {
       const DimrParameter *parameter = dimr_parameters_peek (self->parameters, i);
       const gsize first = parameter->first;
 
-      if (!has_gradient[i])
-        continue;
-      update.keep = parameter->decays ? (float) (1 - options->lr * options->weight_decay) : 1;
-      update_range (&update, gradients + first, values + first, self->m + first, self->v + first, parameter->n);
+      if (has_gradient[i])
+        update_range (&update, parameter->decays ? update.keep : 1, gradients + first, values + first, self->m + first, self->v + first,
+                      parameter->n);
     }
 }
 

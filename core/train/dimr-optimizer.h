@@ -8,6 +8,7 @@
  */
 #pragma once
 
+#include "core/graph/dimr-device-training.h"
 #include "core/train/dimr-parameters.h"
 
 G_BEGIN_DECLS
@@ -37,6 +38,11 @@ void           dimr_optimizer_set_step (DimrOptimizer        *self,
 float         *dimr_optimizer_get_m    (DimrOptimizer        *self);
 float         *dimr_optimizer_get_v    (DimrOptimizer        *self);
 
+/* The numbers of the next step, which is counted as made: whoever asks makes it. */
+void           dimr_optimizer_plan     (DimrOptimizer        *self,
+                                        const DimrAdamW      *options,
+                                        double                scale,
+                                        DimrTrainingUpdate   *update);
 /* Changes the parameters by @gradients times @scale. @has_gradient: [n parameters]. */
 void           dimr_optimizer_update   (DimrOptimizer        *self,
                                         const DimrAdamW      *options,

@@ -151,6 +151,20 @@ dimr_run_agree_micro_batch (DimrRun             *self,
   return TRUE;
 }
 
+gboolean
+dimr_run_open_learner (DimrRun  *self,
+                       GError  **error)
+{
+  const guint micro = dimr_trainer_get_micro_batch (self->trainer);
+  guint64 first, end;
+
+  self->n_leaves = (self->options->batch + micro - 1) / micro;
+  dimr_tree_share (self->n_leaves, self->rank, self->n_ranks, &first, &end);
+  self->learner = dimr_learner_new (self->parameters, self->average, self->optimizer, self->trainer, self->device,
+                                    dimr_tree_get_depth (first, end), error);
+  return self->learner != NULL;
+}
+
 /* The first sample of micro-batch @leaf. */
 static guint
 first_sample (DimrRun *self,
@@ -167,7 +181,6 @@ dimr_run_share (DimrRun             *self,
   const guint micro = dimr_trainer_get_micro_batch (self->trainer);
   guint64 end;
 
-  self->n_leaves = (self->options->batch + micro - 1) / micro;
   if (self->n_leaves < self->n_ranks)
     {
       g_set_error (error, DIMR_ERROR, DIMR_ERROR_REQUEST,

@@ -327,9 +327,10 @@ open_trainers (DimrRun  *self,
 
   for (;;)
     {
+      g_clear_pointer (&self->learner, dimr_learner_free);
       g_clear_pointer (&self->trainer, dimr_trainer_free);
       self->trainer = dimr_trainer_new (self->config, self->schedule, self->parameters, self->device, &options, self->cancellable, &problem);
-      if (self->trainer != NULL)
+      if (self->trainer != NULL && dimr_run_open_learner (self, &problem))
         {
           if (!dimr_run_agree_micro_batch (self, &options, &same, error))
             return FALSE;
@@ -346,7 +347,10 @@ open_trainers (DimrRun  *self,
       less = TRUE;
       g_clear_error (&problem);
     }
-  self->learner = dimr_learner_new (self->parameters, self->average, self->optimizer, self->trainer);
+  if (!dimr_learner_set_group (self->learner, self->group, self->cancellable, error))
+    return FALSE;
+  if (dimr_learner_get_remark (self->learner) != NULL && self->rank == 0)
+    dimr_run_warn (self, dimr_learner_get_remark (self->learner));
   if (less && self->rank == 0)
     {
       g_autofree char *text = g_strdup_printf ("Memory is short: %u samples go through the network together%s", options.micro_batch,

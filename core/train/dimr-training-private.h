@@ -82,6 +82,9 @@ gboolean dimr_run_agree_micro_batch (DimrRun     *self,
                              DimrTrainerOptions  *options,
                              gboolean            *same,
                              GError             **error);
+/* What keeps the sums of this process' micro-batches. */
+gboolean dimr_run_open_learner (DimrRun          *self,
+                             GError             **error);
 /* Which samples of a step this process has, as its batches are to make them. */
 gboolean dimr_run_share     (DimrRun             *self,
                              DimrBatchesOptions  *options,

@@ -98,7 +98,7 @@ make_step (DimrRun  *self,
   if (!dimr_trainer_evaluate (self->trainer, batch, self->learner, self->own_terms != NULL ? self->own_terms : self->terms,
                               self->cancellable, error) ||
       !dimr_run_gather_terms (self, error) ||
-      !dimr_learner_sum (self->learner, self->group, &norm, self->cancellable, error))
+      !dimr_learner_sum (self->learner, &norm, self->cancellable, error))
     return FALSE;
   for (guint i = 0; i < n; i++)
     loss += dimr_trainer_get_loss (self->trainer, self->terms, n, i) / n;
@@ -198,7 +198,7 @@ make_steps (DimrRun  *self,
 
       if (g_cancellable_set_error_if_cancelled (self->cancellable, error) || !make_step (self, error))
         return FALSE;
-      if (snapshot && !dimr_run_compare (self, error))
+      if (snapshot && (!dimr_learner_fetch (self->learner, error) || !dimr_run_compare (self, error)))
         return FALSE;
       if (snapshot && self->validator != NULL && !dimr_run_validate (self, error))
         return FALSE;
@@ -222,7 +222,7 @@ keep (DimrRun  *self,
   if (self->rank > 0 || self->batches == NULL || self->step == 0 || !(lost || g_error_matches (*problem, G_IO_ERROR, G_IO_ERROR_CANCELLED)))
     return;
   self->stopping = TRUE;
-  if (!dimr_run_save (self, &unsaved))
+  if (!dimr_learner_fetch (self->learner, &unsaved) || !dimr_run_save (self, &unsaved))
     {
       g_clear_error (problem);
       *problem = g_steal_pointer (&unsaved);

@@ -54,3 +54,21 @@ dimr_tree_list (DimrTreeStack *self,
     for (gboolean pair = dimr_tree_push (self, (DimrTreeNode){ 0, leaf }); pair; pair = dimr_tree_is_pair (self))
       dimr_tree_merge (self);
 }
+
+guint
+dimr_tree_get_depth (guint64 first,
+                     guint64 end)
+{
+  DimrTreeStack stack = { .n = 0 };
+  guint depth = 0;
+
+  for (guint64 leaf = first; leaf < end; leaf++)
+    {
+      const gboolean second = dimr_tree_push (&stack, (DimrTreeNode){ 0, leaf });
+
+      depth = MAX (depth, stack.n - (guint) second);
+      for (gboolean pair = second; pair; pair = dimr_tree_is_pair (&stack))
+        dimr_tree_merge (&stack);
+    }
+  return depth;
+}

@@ -48,4 +48,8 @@ void     dimr_tree_list    (DimrTreeStack       *self,
                             guint64              first,
                             guint64              end);
 
+/* Sums that a process with these leaves keeps at a time: a second half is added where it comes from. */
+guint    dimr_tree_get_depth (guint64            first,
+                            guint64              end);
+
 G_END_DECLS

@@ -2,7 +2,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "kernels/cuda/cuda-private.h"
+#include "kernels/cuda/cuda-training.h"
 
 #include "core/base/dimr-error.h"
 
@@ -250,6 +250,14 @@ cuda_device_new_walk (DimrDevice          *device,
   return cuda_walk_new (CUDA_DEVICE (device), spec, error);
 }
 
+static DimrDeviceTraining *
+cuda_device_new_training (DimrDevice              *device,
+                          const DimrTrainingSpec  *spec,
+                          GError                 **error)
+{
+  return cuda_training_new (CUDA_DEVICE (device), spec, error);
+}
+
 static void
 cuda_device_class_init (CudaDeviceClass *klass)
 {
@@ -267,6 +275,7 @@ cuda_device_class_init (CudaDeviceClass *klass)
   device_class->check_precision = cuda_device_check_precision;
   device_class->get_default_precision = cuda_device_get_default_precision;
   device_class->new_walk = cuda_device_new_walk;
+  device_class->new_training = cuda_device_new_training;
 }
 
 /* Streams that do not wait for the default one, on which nothing of ours ever is. */
@@ -297,6 +306,8 @@ cuda_device_open (guint    index,
   self->product_workspace = (gsize) (properties.major >= 9 ? 32 : 4) << 20;
   self->chunk = g_strcmp0 (g_getenv ("DIMR_CUDA_SMALL_CHUNKS"), "1") == 0 ? 0 : CHUNK;
   self->eager = g_strcmp0 (g_getenv ("DIMR_CUDA_EAGER"), "1") == 0;
+  /* Off until it has been measured; devices before 9.0 do not know it. */
+  cuda_kernels_set_early_launch (properties.major >= 9 && g_strcmp0 (g_getenv ("DIMR_CUDA_EARLY_LAUNCH"), "1") == 0);
   if (!open_streams (self, error) || !cuda_device_check_blas (self, cublasLtCreate (&self->lt), error))
     return NULL;
   self->params = cuda_params_new (self);

@@ -68,7 +68,7 @@ cudaError_t cuda_rms_norm        (cudaStream_t        stream,
                                   int                 d,
                                   float               eps);
 
-/* out [rows, D] with D = Σ widths, up to 65,536; biased variance, eps inside the root. Weight and
+/* out [rows, D] with D = Σ widths; biased variance, eps inside the root. Weight and
  * bias whose values are NULL: 1 and 0. */
 cudaError_t cuda_layer_norm      (cudaStream_t        stream,
                                   CudaType            type,
@@ -464,6 +464,91 @@ cudaError_t cuda_walk_round      (cudaStream_t        stream,
                                   const double       *x,
                                   float              *out,
                                   size_t              n);
+
+/* ---- training ---- */
+
+/* Every parameter begins at a multiple of so many numbers in the arrays of a training; zeros fill them up. */
+#define CUDA_TRAINING_ALIGNMENT 64
+/* Numbers that one block takes. */
+#define CUDA_TRAINING_PIECE (1 << 14)
+
+/* A part of one parameter's gradient. */
+typedef struct
+{
+  const void *from;   /* 16 bytes aligned */
+  CudaType    type;   /* of @from */
+  int         n;      /* at most CUDA_TRAINING_PIECE */
+  size_t      at;     /* in the arrays; a multiple of 4 */
+} CudaGradientPiece;
+
+/* How a parameter lies in the memory that the network's kernels read: as CudaLayoutKind. */
+typedef enum
+{
+  CUDA_COPY_NONE,
+  CUDA_COPY_F32,
+  CUDA_COPY_BF16,
+  CUDA_COPY_DEPTHWISE,
+  CUDA_COPY_IMAGE_CONV,
+  CUDA_COPY_IMAGE_CONV_BF16,
+} CudaCopyKind;
+
+/* A part of one parameter. */
+typedef struct
+{
+  size_t       at;      /* in the arrays; a multiple of 4 */
+  size_t       first;   /* its first number among those of the parameter; a multiple of 4 */
+  int          n;       /* at most CUDA_TRAINING_PIECE */
+  int          learns;  /* has a gradient */
+  int          decays;
+  CudaCopyKind copy;
+  void        *to;      /* where number 0 of the parameter goes */
+  int          aligned; /* @to is, to four numbers */
+  int          rows, depth, taps;  /* of convolutions: [rows, depth, taps] */
+} CudaUpdatePiece;
+
+typedef struct
+{
+  float keep;           /* 1 − lr · decay, for what decays */
+  float beta1, beta2;
+  float rate;           /* lr / (1 − beta1ᵗ) */
+  float correction;     /* 1 / √(1 − beta2ᵗ) */
+  float eps;
+  float scale;          /* of the gradient */
+  float average_keep, average_take;
+} CudaUpdate;
+
+/* sum += all @pieces, or where @first is set = */
+cudaError_t cuda_training_add    (cudaStream_t             stream,
+                                  const CudaGradientPiece *pieces,   /* [n_pieces], device */
+                                  int                      n_pieces,
+                                  float                   *sum,
+                                  int                      first);
+/* sum += other, [n], both aligned to 16 bytes */
+cudaError_t cuda_training_merge  (cudaStream_t             stream,
+                                  float                   *sum,
+                                  const float             *other,
+                                  size_t                   n);
+/* scratch[0] = ‖x‖ of x [n], n a multiple of 4; @scratch has cuda_training_norm_doubles() */
+size_t      cuda_training_norm_doubles (void);
+cudaError_t cuda_training_norm   (cudaStream_t             stream,
+                                  const float             *x,
+                                  size_t                   n,
+                                  double                  *scratch);
+/* AdamW, the average (NULL: none) and the copies. */
+cudaError_t cuda_training_update (cudaStream_t             stream,
+                                  const CudaUpdatePiece   *pieces,   /* [n_pieces], device */
+                                  int                      n_pieces,
+                                  const CudaUpdate        *update,
+                                  const float             *gradient,
+                                  float                   *values,
+                                  float                   *m,
+                                  float                   *v,
+                                  float                   *average);
+/* The copies alone. */
+cudaError_t cuda_training_copy   (cudaStream_t             stream,
+                                  const CudaUpdatePiece   *pieces,
+                                  int                      n_pieces,
+                                  const float             *values);
 
 #ifdef __cplusplus
 }

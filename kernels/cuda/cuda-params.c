@@ -40,6 +40,13 @@ cuda_param_peek (const CudaParam *self)
   return self->data;
 }
 
+CudaParam *
+cuda_param_ref (CudaParam *self)
+{
+  self->ref_count++;
+  return self;
+}
+
 void
 cuda_param_unref (CudaParam *self)
 {
@@ -345,4 +352,20 @@ cuda_params_reload (CudaParams   *self,
                                               &param->layout, param->data, error))
       return FALSE;
   return TRUE;
+}
+
+void
+cuda_params_foreach (CudaParams    *self,
+                     DimrWeights   *weights,
+                     CudaParamFunc  func,
+                     gpointer       data)
+{
+  GHashTableIter iter;
+  CudaParam *param;
+
+  g_hash_table_iter_init (&iter, self->table);
+  while (g_hash_table_iter_next (&iter, NULL, (gpointer *) &param))
+    for (guint i = 0; param->weights == weights && param->names[i] != NULL; i++)
+      func (param, param->names[i], &param->layout,
+            (guint8 *) param->data + i * stride_of (&param->layout) * element_size (&param->layout), data);
 }

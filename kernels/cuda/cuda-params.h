@@ -61,7 +61,15 @@ void           cuda_params_trim       (CudaParams         *self);
 /* Bytes that cuda_params_trim() would free. */
 guint64        cuda_params_get_unused (CudaParams         *self);
 
+/* Where each name of each parameter of @weights lies. */
+typedef void (*CudaParamFunc) (CudaParam *param, const char *name, const CudaLayout *layout, gpointer to, gpointer data);
+void           cuda_params_foreach    (CudaParams         *self,
+                                       DimrWeights        *weights,
+                                       CudaParamFunc       func,
+                                       gpointer            data);
+
 gconstpointer  cuda_param_peek        (const CudaParam    *self);
+CudaParam     *cuda_param_ref         (CudaParam          *self);
 void           cuda_param_unref       (CudaParam          *self);
 
 G_END_DECLS
