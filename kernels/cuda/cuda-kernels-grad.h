@@ -13,7 +13,7 @@
 extern "C" {
 #endif
 
-/* ---- functions of one number, gates, the loss ---- */
+/* ---- functions of one number, gates, losses ---- */
 
 /* x, dy, out [n]; out may be either: f'(x) · dy */
 cudaError_t cuda_apply_grad      (cudaStream_t        stream,
@@ -296,6 +296,51 @@ cudaError_t cuda_attention_grad  (cudaStream_t        stream,
                                   int                 n_tokens,
                                   int                 n_heads,
                                   int                 head_width);
+
+/* ---- what the ablations need, forth and back ---- */
+
+/* x, out [rows, D], may be the same; scale [B, cycle, D] → (1 + scale) · x / √(mean of x² + eps), row r of an image with row
+ * r mod cycle of its scale. Where there is a dy [rows, D], which out may be too: the gradient of x. */
+cudaError_t cuda_ada_rms_norm    (cudaStream_t        stream,
+                                  CudaType            type,
+                                  const void         *x,
+                                  const void         *scale,
+                                  const void         *dy,        /* NULL: forward */
+                                  void               *out,
+                                  int                 rows,
+                                  int                 rows_per_image,
+                                  int                 cycle,
+                                  int                 d,
+                                  float               eps);
+
+/* qkv [B, N, 3·D], freqs [heads, F] and scale [heads] float; see DIMR_OP_AXIAL_ROPE. Any head width up to 128. */
+typedef struct
+{
+  const float *freqs_h, *freqs_w, *scale;
+  int          batch, n_tokens, n_heads, head_width, n_freqs;
+  int          width, start;  /* of the map; tokens before it */
+  float        eps;
+} CudaRope;
+
+/* qkv, dy, out [B, N, 3·D]; out may be qkv. The turned qkv, or where there is a dy the gradient of qkv. */
+cudaError_t cuda_axial_rope      (cudaStream_t        stream,
+                                  CudaType            type,
+                                  const CudaRope     *rope,
+                                  const void         *qkv,
+                                  const void         *dy,        /* NULL: forward */
+                                  void               *out);
+
+/* Floats of scratch memory for cuda_axial_rope_param_grad(). */
+size_t      cuda_axial_rope_param_scratch (const CudaRope *rope);
+
+/* qkv, dy → out [heads, 2·F + 1] float: of freqs_h, freqs_w and scale side by side */
+cudaError_t cuda_axial_rope_param_grad (cudaStream_t  stream,
+                                  CudaType            type,
+                                  const CudaRope     *rope,
+                                  const void         *qkv,
+                                  const void         *dy,
+                                  float              *scratch,
+                                  float              *out);
 
 #ifdef __cplusplus
 }

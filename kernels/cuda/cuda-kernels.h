@@ -68,7 +68,7 @@ cudaError_t cuda_rms_norm        (cudaStream_t        stream,
                                   int                 d,
                                   float               eps);
 
-/* out [rows, D] with D = Σ widths, up to 65,536; biased variance, eps inside the root. Weight and
+/* out [rows, D] with D = Σ widths; biased variance, eps inside the root. Weight and
  * bias whose values are NULL: 1 and 0. */
 cudaError_t cuda_layer_norm      (cudaStream_t        stream,
                                   CudaType            type,

@@ -299,10 +299,12 @@ extern const CudaOp cuda_op_silu, cuda_op_gelu, cuda_op_gelu_tanh, cuda_op_modul
 extern const CudaOp cuda_op_group_stats, cuda_op_group_norm, cuda_op_conv2d;
 extern const CudaOp cuda_op_linear_input_grad, cuda_op_linear_weight_grad;
 extern const CudaOp cuda_op_attention_grad;
+extern const CudaOp cuda_op_ada_rms_norm, cuda_op_ada_rms_norm_grad, cuda_op_ada_rms_norm_scale_grad, cuda_op_axial_rope,
+  cuda_op_axial_rope_grad, cuda_op_axial_rope_param_grad;
 extern const CudaOp cuda_op_rms_norm_grad, cuda_op_rms_norm_scale_grad, cuda_op_layer_norm_grad, cuda_op_layer_norm_weight_grad;
 extern const CudaOp cuda_op_depthwise_input_grad, cuda_op_depthwise_weight_grad, cuda_op_conv_to_image_input_grad;
-extern const CudaOp cuda_op_geglu_grad, cuda_op_silu_grad, cuda_op_gelu_grad, cuda_op_gelu_tanh_grad, cuda_op_mean_square,
-  cuda_op_mean_square_grad, cuda_op_cross_entropy, cuda_op_cross_entropy_grad;
+extern const CudaOp cuda_op_geglu_grad, cuda_op_silu_grad, cuda_op_gelu_grad, cuda_op_gelu_tanh_grad;
+extern const CudaOp cuda_op_mean_square, cuda_op_mean_square_grad, cuda_op_cross_entropy, cuda_op_cross_entropy_grad;
 extern const CudaOp cuda_op_pad_tokens, cuda_op_pad_channels, cuda_op_transpose, cuda_op_pixel_unshuffle, cuda_op_spread,
   cuda_op_patches, cuda_op_unpatch, cuda_op_windows;
 extern const CudaOp cuda_op_position_grad, cuda_op_embedding_grad, cuda_op_time_param_grad, cuda_op_sum_rows, cuda_op_sum_products;

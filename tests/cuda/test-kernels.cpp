@@ -115,7 +115,7 @@ test_rms_norm ()
     {
       for (int d : { 1, 5, 8, 60, 192, 240, 257, 480, 500, 512, 960, 1152, 1280, 2048 })
         check_norm (type, { { d }, { 0 }, 2, 3, 0, d % 3 == 0 }, true, "RMS norm, a warp a row");
-      for (int d : { 2051, 2056, 4096, 20480, 20496, 65536 })
+      for (int d : { 2051, 2056, 4096, 20480, 20496, 66816 })
         check_norm (type, { { d }, { 0 }, 1, 2, .5, true }, true, "RMS norm, a block a row");
     }
 }

@@ -35,26 +35,6 @@ golden_model_open (GoldenModel *self,
   g_assert_no_error (error);
 }
 
-gboolean
-golden_model_is_beyond_device (GoldenModel *self)
-{
-  const DimrConfig *config = self->config;
-  const gboolean is_ablation = config->norm_type == DIMR_NORM_ADARMSN || config->position_type == DIMR_POSITION_AXIAL_ROPE;
-  g_autoptr (GError) error = NULL;
-  g_autoptr (DimrGraph) graph = dimr_network_build (config, 1, 1, config->image_size, config->image_size, &error);
-  g_autoptr (DimrPlan) plan = NULL;
-  DimrNodeId output;
-
-  g_assert_no_error (error);
-  output = dimr_network_find_noise (graph, config);
-  plan = dimr_plan_new (graph, &output, 1, self->device, DIMR_PRECISION_F32, &error);
-  if (plan != NULL || !is_ablation || g_getenv ("DIMR_TEST_DEVICE") == NULL)
-    return FALSE;
-  g_assert_error (error, DIMR_ERROR, DIMR_ERROR_UNSUPPORTED);
-  g_test_skip (error->message);
-  return TRUE;
-}
-
 static void
 write_input (DimrProgram *program,
              DimrPlan    *plan,

@@ -23,8 +23,6 @@ void         golden_model_open     (GoldenModel         *self,
                                     const char          *folder,
                                     const char          *weights_file);
 void         golden_model_clear    (GoldenModel         *self);
-/* TRUE, and the test is skipped, where a device other than the CPU does not know an op of an ablation form. */
-gboolean     golden_model_is_beyond_device (GoldenModel  *self);
 /* Evaluates the network on @prefix's inputs and returns the program; outputs are @names. */
 DimrProgram *golden_model_evaluate (GoldenModel         *model,
                                     Reference           *file,

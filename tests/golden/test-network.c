@@ -19,7 +19,7 @@ static const char * const folders[] = {
   "A_dimr_2r_latent", "B_dimr_3r_pixel", "C1_headdim15", "C2_n1_n6_k5", "C3_uncond_area2_n7_n1",
   "D_layernorm", "D2_plain_rmsnorm",
 };
-/* Ablation forms with operations that only the CPU knows so far. */
+/* Ablation forms. */
 static const char * const ablations[] = { "F1_adarmsn", "F2_axial_rope" };
 
 static gboolean
@@ -74,8 +74,6 @@ test_forward (gconstpointer data)
   guint n = 0;
 
   golden_model_open (&model, data, "model.safetensors");
-  if (golden_model_is_beyond_device (&model))
-    return;
   for (guint i = 0; i < G_N_ELEMENTS (cases) && (n < 2 || !tested_device_is_slow ()); i++)
     {
       g_autofree char *x = g_strconcat (cases[i], ".x", NULL), *prefix = g_strconcat (cases[i], ".", NULL);
@@ -144,8 +142,6 @@ test_bf16 (gconstpointer data)
   guint r;
 
   golden_model_open (&model, data, "model.safetensors");
-  if (golden_model_is_beyond_device (&model))
-    return;
   r = model.config->n_stages - 1;
   program = golden_model_evaluate (&model, file, "mixed.", FALSE, DIMR_PRECISION_BF16, outs, r + 1, &plan);
   last = g_strconcat ("mixed.", outs[r], "_f64", NULL);
@@ -237,7 +233,7 @@ main (int argc, char **argv)
     return 0;
   for (guint i = 0; i < G_N_ELEMENTS (folders); i++)
     add_folder (folders[i]);
-  for (guint i = 0; i < G_N_ELEMENTS (ablations) && tested_device_is_cpu (); i++)
+  for (guint i = 0; i < G_N_ELEMENTS (ablations); i++)
     add_folder (ablations[i]);
   g_test_add_data_func ("/golden/f8/A_dimr_2r_latent", "A_dimr_2r_latent", test_f8);
   g_test_add_data_func ("/golden/f8/B_dimr_3r_pixel", "B_dimr_3r_pixel", test_f8);
