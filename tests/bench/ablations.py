@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The rows of the paper's Tables 2 and 3 in the small: each form is trained with the same budget on the
 same pictures, and the mean square of the full-resolution branch on the validation pictures is printed.
-What to look at is the order of the effects, not the figures.
+What to look at is the order of the effects, not the figures. With --fid, each form makes pictures of its classes
+and the Fréchet distance to real ones is printed too, by the features of the project's own classifier (dimr fid).
 
   ablations.py --program build/dev/app/dimr --data PICTURES --validation PICTURES --output runs --steps 3000
   ablations.py --program build/dev/app/dimr --data drawn --validation drawn --output runs --only base,no-glu
@@ -67,6 +68,20 @@ def train(arguments, name, change, base):
     return float(rows[-1][last])
 
 
+def distance(arguments, name):
+    """Of pictures that the last snapshot makes to those of --fid."""
+    snapshot = max((Path(arguments.output) / name).glob('step-*'))
+    pictures = Path(arguments.output) / f'{name}-pictures'
+    config = json.loads((snapshot / 'config.json').read_text())
+    classes = config.get('trained_classes') or list(range(config['num_classes'] - 1))
+    if not pictures.exists():
+        subprocess.run([arguments.program, 'generate', '--quiet', '--no-previews', '--model', snapshot, '--class', ','.join(map(str, classes)),
+                        '--count', str(-(-arguments.fid_n // len(classes))), '--seed', '1', '--out', pictures], check=True,
+                       stdout=subprocess.DEVNULL)
+    result = subprocess.run([arguments.program, 'fid', '--json', pictures, arguments.fid], check=True, stdout=subprocess.PIPE)
+    return json.loads(result.stdout.splitlines()[-1])['distance']
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--program', required=True)
@@ -78,15 +93,18 @@ def main():
     parser.add_argument('--batch', type=int, default=64)
     parser.add_argument('--lr', type=float, default=1e-3)
     parser.add_argument('--precision', default='f32')
+    parser.add_argument('--fid', help='folder of real pictures to measure the distance to')
+    parser.add_argument('--fid-n', type=int, default=2000, help='pictures that each form makes for it')
     parser.add_argument('--only', help='names with commas between them')
     arguments = parser.parse_args()
     base = json.loads(Path(arguments.config).read_text())
     names = arguments.only.split(',') if arguments.only else list(FORMS)
     results = [(name, train(arguments, name, FORMS[name][1], base)) for name in names]
     print(f'\n{arguments.steps} steps of {arguments.batch}; mean square of the full-resolution branch on validation pictures\n')
-    print('| form | mean square | what it is |\n|---|---|---|')
+    print('| form | mean square | distance | what it is |\n|---|---|---|---|')
     for name, value in results:
-        print(f'| {name} | {value:.5f} | {FORMS[name][0]} |')
+        apart = f'{distance(arguments, name):.2f}' if arguments.fid else '–'
+        print(f'| {name} | {value:.5f} | {apart} | {FORMS[name][0]} |')
 
 
 if __name__ == '__main__':
