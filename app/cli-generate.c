@@ -318,16 +318,27 @@ on_image_done (DimrJob *job,
     g_print ("%s\n", path);
 }
 
+static int
+compare_names (gconstpointer a,
+               gconstpointer b)
+{
+  return strcmp (*(const char *const *) a, *(const char *const *) b);
+}
+
 static gboolean
 write_trace (Run     *run,
              GError **error)
 {
-  static const char *const names[] = { "times", "xs", "latent", NULL };
   GHashTable *trace = dimr_job_peek_trace (run->job);
-  DimrTensor *tensors[G_N_ELEMENTS (names) - 1];
+  g_autofree const char **names = NULL;
+  g_autofree DimrTensor **tensors = NULL;
+  guint n;
 
   g_assert (trace != NULL);
-  for (guint i = 0; i < G_N_ELEMENTS (tensors); i++)
+  names = (const char **) g_hash_table_get_keys_as_array (trace, &n);
+  tensors = g_new (DimrTensor *, n);
+  qsort (names, n, sizeof *names, compare_names);
+  for (guint i = 0; i < n; i++)
     tensors[i] = g_hash_table_lookup (trace, names[i]);
   return dimr_safetensors_write (run->options->trace, names, tensors, NULL, NULL, NULL, NULL, error);
 }

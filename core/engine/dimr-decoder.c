@@ -121,6 +121,24 @@ find_memory (DimrDecoder *self,
   return available > params ? available - params : 0;
 }
 
+/* Tiles within @memory: in a quarter of the whole picture's arena, or where that is less than the device
+ * needs beside the maps whatever their size, in that and a quarter of the maps. */
+static gboolean
+plan_tiles (DimrDecoder  *self,
+            DimrPlan     *whole,
+            guint64       memory,
+            GError      **error)
+{
+  const guint64 arena = dimr_plan_get_arena_size (whole);
+  gsize workspace;
+
+  dimr_plan_get_workspace (whole, &workspace);
+  return dimr_tiles_plan (&self->tiles, self->config, self->device, self->settings.precision, self->settings.height,
+                          self->settings.width, MIN (memory, arena / 4), NULL) ||
+         dimr_tiles_plan (&self->tiles, self->config, self->device, self->settings.precision, self->settings.height,
+                          self->settings.width, MIN (memory, workspace + (arena - workspace) / 4), error);
+}
+
 static gboolean
 choose (DimrDecoder  *self,
         GError      **error)
@@ -143,8 +161,7 @@ choose (DimrDecoder  *self,
   if (self->memory <= memory)
     return TRUE;
   self->tiled = TRUE;
-  if (!dimr_tiles_plan (&self->tiles, self->config, self->device, self->settings.precision, self->settings.height,
-                        self->settings.width, MIN (memory, self->whole_memory / 4), error))
+  if (!plan_tiles (self, whole, memory, error))
     return FALSE;
   self->memory = self->tiles.memory;
   return TRUE;

@@ -2,7 +2,8 @@
  *
  * One latent at a time, so that a picture's bytes depend on nothing but its latent. The plan decides: where
  * the whole picture's arena fits, it is decoded at once. Where not, tiles are, with at most a quarter of that
- * arena:
+ * arena (of its maps, where the device needs more than that beside them, such as scratch memory of a library's
+ * products, which is the same for a tile):
  *
  * - The first part of the decoder, where maps are small, runs on the whole latent: the attention
  *   sees all of it. The rest runs tile by tile on a map that lies between the two.

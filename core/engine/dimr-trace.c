@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/engine/dimr-trace.h"
 
+#include "core/model/dimr-network.h"
+
 #include <string.h>
 
 struct _DimrTrace
@@ -9,6 +11,7 @@ struct _DimrTrace
   const DimrConfig *config;
   gsize image_len;
   GArray *times;  /* double */
+  GArray *conditions; /* float, likewise */
   GPtrArray *xs;  /* float [n_images, C, H, W] of each update */
   float *latent;  /* [n_images, C, H, W] */
 };
@@ -23,6 +26,7 @@ dimr_trace_new (guint             n_images,
   self->config = config;
   self->image_len = (gsize) config->channels * config->image_size * config->image_size;
   self->times = g_array_new (FALSE, FALSE, sizeof (double));
+  self->conditions = g_array_new (FALSE, FALSE, sizeof (float));
   self->xs = g_ptr_array_new_with_free_func (g_free);
   self->latent = g_new0 (float, n_images * self->image_len);
   return self;
@@ -33,6 +37,7 @@ dimr_trace_free (DimrTrace *self)
 {
   g_return_if_fail (self != NULL);
   g_array_unref (self->times);
+  g_array_unref (self->conditions);
   g_ptr_array_unref (self->xs);
   g_free (self->latent);
   g_free (self);
@@ -41,11 +46,16 @@ dimr_trace_free (DimrTrace *self)
 void
 dimr_trace_add_time (DimrTrace *self,
                      guint      first,
-                     double     t)
+                     double     t,
+                     double     condition)
 {
+  const float told = (float) condition;
+
   g_return_if_fail (self != NULL);
-  if (first == 0)
-    g_array_append_val (self->times, t);
+  if (first != 0)
+    return;
+  g_array_append_val (self->times, t);
+  g_array_append_val (self->conditions, told);
 }
 
 void
@@ -88,6 +98,8 @@ dimr_trace_steal_tensors (DimrTrace *self)
     memcpy (xs + u * len, g_ptr_array_index (self->xs, u), len * sizeof (float));
   g_hash_table_insert (tensors, g_strdup ("times"),
                        dimr_tensor_new_copy (DIMR_DTYPE_F64, &times_shape, self->times->data));
+  g_hash_table_insert (tensors, g_strdup (dimr_network_get_time_input (self->config)),
+                       dimr_tensor_new_copy (DIMR_DTYPE_F32, &times_shape, self->conditions->data));
   g_hash_table_insert (tensors, g_strdup ("xs"), dimr_tensor_new_take (DIMR_DTYPE_F32, &xs_shape, xs));
   g_hash_table_insert (tensors, g_strdup ("latent"),
                        dimr_tensor_new_take (DIMR_DTYPE_F32, &latent_shape, g_steal_pointer (&self->latent)));

@@ -302,9 +302,11 @@ keep_trace (Run       *self,
             guint     *updates,
             GError   **error)
 {
+  const double t = dimr_walk_get_time (walk);
   const float *x;
 
-  dimr_trace_add_time (self->trace, first, dimr_walk_get_time (walk));
+  dimr_trace_add_time (self->trace, first, t, dimr_schedule_condition (dimr_model_peek_schedule (self->model),
+                                                                       dimr_model_peek_config (self->model)->time_condition, t));
   if (dimr_walk_get_n_updates (walk) == *updates)
     return TRUE;
   if (!dimr_walk_read_x (walk, &x, error))

@@ -106,16 +106,7 @@ recognise (DimrWeights  *weights,
   config->has_null_class = config->num_classes != 1000;
   vit->depth = dimr_vit_count_blocks (weights, "blocks");
   vit->learn_sigma = dimr_tensor_peek_shape (out)->dims[0] == 2 * (gint64) config->channels * vit->patch_size * vit->patch_size;
-  vit->num_heads = dimr_vit_guess_heads (vit->dim);
-  if (vit->num_heads == 0)
-    {
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_MODEL,
-                   "%s: these are weights of a DiT %u wide, which is none of the published ones, and its number of "
-                   "attention heads cannot be told from the weights: put its config.json into the same folder", path, vit->dim);
-      return NULL;
-    }
-  config->title = g_strdup (dimr_vit_find_variant (config));
-  return g_steal_pointer (&config);
+  return dimr_vit_settle (config, path, error) ? g_steal_pointer (&config) : NULL;
 }
 
 static void
@@ -123,9 +114,7 @@ get_branch (const DimrConfig *config,
             guint             branch,
             DimrBranchInfo   *info)
 {
-  const DimrVitConfig *vit = &config->vit;
-
-  *info = (DimrBranchInfo){ "Transformer", vit->depth, vit->dim, config->image_size / vit->patch_size, vit->num_heads };
+  dimr_vit_describe_branch (config, config->vit.depth, info);
 }
 
 /* What time and class say together [B, D]. */

@@ -128,16 +128,7 @@ recognise (DimrWeights  *weights,
   vit->mlp_time_embed = dimr_weights_peek (weights, "time_embed.0.weight") != NULL;
   vit->conv = dimr_weights_peek (weights, "final_layer.weight") != NULL;
   vit->skip = dimr_weights_peek (weights, "out_blocks.0.skip_linear.weight") != NULL;
-  vit->num_heads = dimr_vit_guess_heads (vit->dim);
-  if (vit->num_heads == 0)
-    {
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_MODEL,
-                   "%s: these are weights of a U-ViT %u wide, which is none of the published ones, and its number of "
-                   "attention heads cannot be told from the weights: put its config.json into the same folder", path, vit->dim);
-      return NULL;
-    }
-  config->title = g_strdup (dimr_vit_find_variant (config));
-  return g_steal_pointer (&config);
+  return dimr_vit_settle (config, path, error) ? g_steal_pointer (&config) : NULL;
 }
 
 static void
@@ -145,9 +136,7 @@ get_branch (const DimrConfig *config,
             guint             branch,
             DimrBranchInfo   *info)
 {
-  const DimrVitConfig *vit = &config->vit;
-
-  *info = (DimrBranchInfo){ "Transformer", vit->depth + 1, vit->dim, config->image_size / vit->patch_size, vit->num_heads };
+  dimr_vit_describe_branch (config, config->vit.depth + 1, info);
 }
 
 /* @skip: DIMR_NODE_NONE, or the output of the block's partner. */

@@ -104,9 +104,7 @@ get_branch (const DimrConfig *config,
             guint             branch,
             DimrBranchInfo   *info)
 {
-  const DimrVitConfig *vit = &config->vit;
-
-  *info = (DimrBranchInfo){ "Transformer", vit->depth, vit->dim, config->image_size / vit->patch_size, vit->num_heads };
+  dimr_vit_describe_branch (config, config->vit.depth, info);
 }
 
 static DimrNodeId

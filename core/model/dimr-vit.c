@@ -221,8 +221,9 @@ dimr_vit_count_blocks (DimrWeights *weights,
   return DIMR_MAX_BLOCKS;
 }
 
-guint
-dimr_vit_guess_heads (guint width)
+/* Of the published models of that width; 0 where there is none. */
+static guint
+guess_heads (guint width)
 {
   static const guint published[][2] = { { 384, 6 }, { 512, 8 }, { 768, 12 }, { 1024, 16 }, { 1152, 16 } };
 
@@ -232,8 +233,9 @@ dimr_vit_guess_heads (guint width)
   return 0;
 }
 
-const char *
-dimr_vit_find_variant (const DimrConfig *config)
+/* The published model of that size, or NULL. */
+static const char *
+find_variant (const DimrConfig *config)
 {
   const DimrArchitecture *architecture = config->architecture;
 
@@ -246,6 +248,36 @@ dimr_vit_find_variant (const DimrConfig *config)
         return architecture->variants[i];
     }
   return NULL;
+}
+
+gboolean
+dimr_vit_settle (DimrConfig  *config,
+                 const char  *path,
+                 GError     **error)
+{
+  DimrVitConfig *vit = &config->vit;
+
+  vit->num_heads = guess_heads (vit->dim);
+  if (vit->num_heads == 0)
+    {
+      g_set_error (error, DIMR_ERROR, DIMR_ERROR_MODEL,
+                   "%s: these are weights of a %s %u wide, which is none of the published ones, and its number of "
+                   "attention heads cannot be told from the weights: put its config.json into the same folder", path,
+                   config->architecture->name, vit->dim);
+      return FALSE;
+    }
+  config->title = g_strdup (find_variant (config));
+  return TRUE;
+}
+
+void
+dimr_vit_describe_branch (const DimrConfig *config,
+                          guint             depth,
+                          DimrBranchInfo   *info)
+{
+  const DimrVitConfig *vit = &config->vit;
+
+  *info = (DimrBranchInfo){ "Transformer", depth, vit->dim, config->image_size / vit->patch_size, vit->num_heads };
 }
 
 gboolean

@@ -62,10 +62,15 @@ gboolean    dimr_vit_measure          (DimrConfig        *config,
 /* Blocks "@prefix.0", "@prefix.1", … that are there. */
 guint       dimr_vit_count_blocks     (DimrWeights       *weights,
                                        const char        *prefix);
-/* Heads of the published models of that width; 0 where there is none. */
-guint       dimr_vit_guess_heads      (guint              width);
-/* The variant of @architecture that has the size of @config, or NULL (static). */
-const char *dimr_vit_find_variant     (const DimrConfig  *config);
+/* The last of what a recognised model's width tells: heads, and the title if it is a published one. FALSE with DIMR_ERROR_MODEL,
+ * which names @path, where no published model is that wide. */
+gboolean    dimr_vit_settle           (DimrConfig        *config,
+                                       const char        *path,
+                                       GError           **error);
+/* The one branch, of @depth blocks. */
+void        dimr_vit_describe_branch  (const DimrConfig  *config,
+                                       guint              depth,
+                                       DimrBranchInfo    *info);
 gboolean    dimr_vit_check_size       (const DimrConfig  *config,
                                        const DimrShape   *x,
                                        GError           **error);

@@ -3,9 +3,11 @@
 
 #include "core/base/dimr-error.h"
 
+#include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #define FRAME_DATA 0x44524d44u     /* "DMRD": what follows belongs to an exchange */
 #define FRAME_FAREWELL 0x46524d44u /* "DMRF": the sender stops; a sentence follows */
@@ -301,6 +303,32 @@ dimr_collective_tcp_exchange (DimrCollective     *collective,
   return TRUE;
 }
 
+/* What has come and was not asked for yet: the beginning of the next message, or a farewell. It stays where it is, but for
+ * a farewell. */
+static gboolean
+dimr_collective_tcp_check (DimrCollective  *collective,
+                           GError         **error)
+{
+  DimrCollectiveTcp *self = DIMR_COLLECTIVE_TCP (collective);
+
+  for (guint r = 0; r < self->size; r++)
+    {
+      GSocket *socket = self->peers[r].socket;
+      Frame frame;
+      gssize n;
+
+      if (socket == NULL || g_socket_condition_check (socket, G_IO_IN) == 0)
+        continue;
+      n = recv (g_socket_get_fd (socket), &frame, sizeof frame, MSG_PEEK | MSG_DONTWAIT);
+      if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
+        return set_lost (self, r, n == 0 ? "it closed the connection" : g_strerror (errno), error);
+      if (n == sizeof frame && frame.kind == FRAME_FAREWELL &&
+          dimr_socket_receive_all (socket, &frame, sizeof frame, g_get_monotonic_time () + G_USEC_PER_SEC, NULL, NULL))
+        return read_farewell (self, r, frame.size, error);
+    }
+  return TRUE;
+}
+
 /* Reads until the other one has closed its side too. A connection that is closed with bytes unread takes back
  * what was said last. */
 static void
@@ -350,6 +378,7 @@ dimr_collective_tcp_class_init (DimrCollectiveTcpClass *klass)
 
   G_OBJECT_CLASS (klass)->finalize = dimr_collective_tcp_finalize;
   collective_class->exchange = dimr_collective_tcp_exchange;
+  collective_class->check = dimr_collective_tcp_check;
   collective_class->leave = dimr_collective_tcp_leave;
 }
 

@@ -269,6 +269,14 @@ dimr_collective_sum (DimrCollective  *self,
   return TRUE;
 }
 
+gboolean
+dimr_collective_check (DimrCollective  *self,
+                       GError         **error)
+{
+  g_return_val_if_fail (DIMR_IS_COLLECTIVE (self), FALSE);
+  return DIMR_COLLECTIVE_GET_CLASS (self)->check == NULL || DIMR_COLLECTIVE_GET_CLASS (self)->check (self, error);
+}
+
 void
 dimr_collective_leave (DimrCollective *self,
                        const char     *reason)

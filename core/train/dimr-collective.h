@@ -38,6 +38,9 @@ struct _DimrCollectiveClass
                               const DimrMessage     *in,
                               GCancellable          *cancellable,
                               GError               **error);
+  /* FALSE where another one is known to be gone or to have stopped; does not wait. */
+  gboolean      (*check)     (DimrCollective        *self,
+                              GError               **error);
   /* Tells the others that this one stops, and why; waits a second at most for them to hear it. Optional. */
   void          (*leave)     (DimrCollective        *self,
                               const char            *reason);
@@ -88,6 +91,9 @@ gboolean        dimr_collective_sum         (DimrCollective      *self,
                                              float               *sum,
                                              gsize                n,
                                              GCancellable        *cancellable,
+                                             GError             **error);
+/* Between two exchanges: whether all are still there, as far as one can tell without waiting. */
+gboolean        dimr_collective_check       (DimrCollective      *self,
                                              GError             **error);
 void            dimr_collective_leave       (DimrCollective      *self,
                                              const char          *reason);

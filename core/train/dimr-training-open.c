@@ -16,7 +16,7 @@
 #include <string.h>
 
 /* Activations of a micro-batch that stay in the processor's caches make a step faster than large ones
- * from memory; fewer than this leave the threads without work. */
+ * from memory; fewer than this leave the threads without work. Times what the device wants for pictures. */
 #define CHOSEN_MICRO_BATCH 8
 
 static gboolean
@@ -315,7 +315,7 @@ open_trainers (DimrRun  *self,
   const guint batch = (guint) self->options->batch;
   DimrTrainerOptions options = {
     .micro_batch = self->options->micro_batch > 0 ? MIN ((guint) self->options->micro_batch, batch)
-                                                  : MIN (CHOSEN_MICRO_BATCH, MAX (batch / self->n_ranks, 1)),
+                                                  : MIN (CHOSEN_MICRO_BATCH * dimr_device_get_micro_batch (self->device), MAX (batch / self->n_ranks, 1)),
     .height = self->config->image_size,
     .width = self->config->image_size,
     .precision = self->precision,

@@ -22,34 +22,12 @@ divide (gsize a,
 /* SILU_GRAD, GELU_GRAD, GELU_TANH_GRAD (x, dy) */
 typedef struct
 {
-  float (*slope) (float x);
+  void (*run) (const float *x, const float *dy, float *y, gsize n);
   const float *x;
   const float *dy;
   float *y;
   gsize n;
 } UnaryGradStep;
-
-static float
-silu_slope (float x)
-{
-  const float s = 1.f / (1.f + expf (-x));
-
-  return s * (1.f + x * (1.f - s));
-}
-
-static float
-gelu_slope (float x)
-{
-  return .5f * (1.f + erff (x * .707106781f)) + x * .39894228f * expf (-.5f * x * x);
-}
-
-static float
-gelu_tanh_slope (float x)
-{
-  const float t = tanhf (.797884561f * (x + .044715f * x * x * x));
-
-  return .5f * (1.f + t) + .5f * x * (1.f - t * t) * .797884561f * (1.f + .134145f * x * x);
-}
 
 static void
 run_unary_grad (gconstpointer  data,
@@ -58,9 +36,9 @@ run_unary_grad (gconstpointer  data,
                 GError       **error)
 {
   const UnaryGradStep *self = data;
+  const gsize first = task * GRAIN;
 
-  for (gsize i = task * GRAIN; i < MIN ((task + 1) * GRAIN, self->n); i++)
-    self->y[i] = self->slope (self->x[i]) * self->dy[i];
+  self->run (self->x + first, self->dy + first, self->y + first, MIN (GRAIN, self->n - first));
 }
 
 static void
@@ -68,10 +46,11 @@ unary_grad_prepare (CpuBuilder     *builder,
                     const DimrNode *node,
                     DimrNodeId      id)
 {
+  const CpuSimd *simd = builder->simd;
   UnaryGradStep *step = cpu_builder_alloc (builder, sizeof *step);
 
   *step = (UnaryGradStep){
-    node->op == DIMR_OP_SILU_GRAD ? silu_slope : node->op == DIMR_OP_GELU_GRAD ? gelu_slope : gelu_tanh_slope,
+    node->op == DIMR_OP_SILU_GRAD ? simd->silu_grad : node->op == DIMR_OP_GELU_GRAD ? simd->gelu_grad : simd->gelu_tanh_grad,
     cpu_builder_peek (builder, node->inputs[0]), cpu_builder_peek (builder, node->inputs[1]),
     cpu_builder_peek (builder, id), dimr_shape_n_elements (&node->shape),
   };

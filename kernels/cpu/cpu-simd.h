@@ -335,6 +335,19 @@ typedef struct
                                  gsize                   n_rows,
                                  float                  *y);
   void   (*time_param_grad)     (const CpuTimeParamGrad *self);
+  /* f'(x) · dy */
+  void   (*silu_grad)           (const float            *x,
+                                 const float            *dy,
+                                 float                  *y,
+                                 gsize                   n);
+  void   (*gelu_grad)           (const float            *x,
+                                 const float            *dy,
+                                 float                  *y,
+                                 gsize                   n);
+  void   (*gelu_tanh_grad)      (const float            *x,
+                                 const float            *dy,
+                                 float                  *y,
+                                 gsize                   n);
   void   (*geglu_grad)          (const float            *a,
                                  const float            *b,
                                  const float            *dy,

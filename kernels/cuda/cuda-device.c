@@ -306,6 +306,8 @@ cuda_device_open (guint    index,
   self->product_workspace = (gsize) (properties.major >= 9 ? 32 : 4) << 20;
   self->chunk = g_strcmp0 (g_getenv ("DIMR_CUDA_SMALL_CHUNKS"), "1") == 0 ? 0 : CHUNK;
   self->eager = g_strcmp0 (g_getenv ("DIMR_CUDA_EAGER"), "1") == 0;
+  /* Off until it has been measured; devices before 9.0 do not know it. */
+  cuda_kernels_set_early_launch (properties.major >= 9 && g_strcmp0 (g_getenv ("DIMR_CUDA_EARLY_LAUNCH"), "1") == 0);
   if (!open_streams (self, error) || !cuda_device_check_blas (self, cublasLtCreate (&self->lt), error))
     return NULL;
   self->params = cuda_params_new (self);

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Prints the figures of a folder of results as Markdown: bench-*.json of `dimr bench`, side-*.json of side_by_side.py.
+"""Prints the figures of a folder of results as Markdown: bench-*.json of `dimr bench`, side-*.json of side_by_side.py,
+libraries.json of libraries.py.
 
   report.py FOLDER > FOLDER/README.md
 """
@@ -51,6 +52,20 @@ def bench_tables(folder):
                   f'with the device to open; {pictures["pictures_per_second"]:.3g} pictures/s, {pictures["batch"]} at a time.')
 
 
+def library_tables(folder):
+    for name, run in load(folder, 'libraries.json'):
+        if run is None:
+            print(f'\n{name}: not readable\n')
+            continue
+        print(f'\n## What the libraries of PyTorch {run["torch"]} need, {run["device"]}, bf16\n')
+        print('| what | us | TFLOP/s |\n|---|---|---|')
+        for r in run['results']:
+            what = (f'product {r["m"]} × {r["n"]} × {r["k"]}' if r['what'] == 'product'
+                    else f'attention, {r["heads"]} heads of 257 × 64, {r["backend"]}')
+            print(f'| {what} | {1e6 * r["seconds"]:.1f} | {r["flops_per_second"] / 1e12:.2f} |' if 'seconds' in r
+                  else f'| {what} | {r["error"]} | |')
+
+
 def side_tables(folder):
     for name, run in load(folder, 'side-*.json'):
         if run is None:
@@ -78,6 +93,7 @@ def main():
         sys.exit(__doc__)
     print(f'# {Path(sys.argv[1]).resolve().name}')
     bench_tables(sys.argv[1])
+    library_tables(sys.argv[1])
     side_tables(sys.argv[1])
 
 

@@ -366,6 +366,8 @@ test_noise_from_a_file_is_what_a_seed_means (void)
   g_assert_true (dimr_shape_equal (dimr_tensor_peek_shape (dimr_weights_peek (given, "latent")),
                                    dimr_tensor_peek_shape (noise)));
   g_assert_cmpuint (dimr_tensor_get_n_elements (dimr_weights_peek (given, "times")), ==, 5);
+  assert_same_tensor (seeded, given, "log_snr");
+  g_assert_cmpuint (dimr_tensor_get_n_elements (dimr_weights_peek (given, "log_snr")), ==, 5);
 
   /* The picture says that its seed does not make it again. */
   paths = split_paths (result.out);

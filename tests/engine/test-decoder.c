@@ -6,6 +6,7 @@
 #include "kernels/dimr-kernels.h"
 #include "tests/autoencoder-fixture.h"
 #include "engine-fixture.h"
+#include "test-device.h"
 
 #include <glib/gstdio.h>
 #include <math.h>
@@ -120,6 +121,38 @@ test_tiled (void)
   check_tiled (41, 23, .25, DIMR_PRECISION_F32); /* no multiple of anything */
   check_tiled (29, 43, .25, DIMR_PRECISION_F32);
   check_tiled (32, 32, .25, DIMR_PRECISION_BF16);
+}
+
+/* Scratch memory that does not shrink with the tiles is not counted against their quarter; nothing else is forgiven. */
+static void
+test_fixed_workspace (void)
+{
+  g_autoptr (DimrDecoder) whole = make (16, 16, 0, 0, DIMR_PRECISION_F32);
+  guint64 maps, memory;
+  g_autoptr (DimrDevice) cpu = device;
+  g_autoptr (DimrDecoder) tiled = NULL;
+  g_autoptr (DimrDecoder) refused = NULL;
+  g_autoptr (GError) error = NULL;
+
+  dimr_decoder_get_memory (whole, &maps);
+  test_device_init ();
+  test_device.workspace = 32 << 20;
+  device = dimr_device_open ("test", 2, &error);
+  g_assert_no_error (error);
+  tiled = make (16, 16, test_device.workspace + maps / 2, 0, DIMR_PRECISION_F32);
+  g_assert_cmpuint (dimr_decoder_get_n_tiles (tiled), >, 1);
+  memory = dimr_decoder_get_memory (tiled, NULL);
+  g_assert_cmpuint (memory, >, test_device.workspace);
+  g_assert_cmpuint (memory, <=, test_device.workspace + maps / 4 + (1 << 18)); /* the CPU's own scratch */
+
+  refused = dimr_decoder_new (autoencoder, device, &(DimrDecoderSettings){
+    .precision = DIMR_PRECISION_F32, .height = 16, .width = 16, .memory = test_device.workspace,
+  }, NULL, &error);
+  g_assert_null (refused);
+  g_assert_error (error, DIMR_ERROR, DIMR_ERROR_MEMORY);
+  g_clear_pointer (&tiled, dimr_decoder_free);
+  g_object_unref (device);
+  device = g_steal_pointer (&cpu);
 }
 
 /* Every pass brings tiles nearer: what is left is nothing but the statistics. */
@@ -362,6 +395,7 @@ main (int argc, char **argv)
   g_test_add_func ("/decoder/tiles/keep-every-pixel-once", test_cover);
   g_test_add_func ("/decoder/tiles/share-their-statistics", test_statistics);
   g_test_add_func ("/decoder/tiles/take-a-quarter-and-look-the-same", test_tiled);
+  g_test_add_func ("/decoder/fixed-workspace-is-no-map", test_fixed_workspace);
   g_test_add_func ("/decoder/tiles/come-nearer-with-every-pass", test_passes);
   g_test_add_func ("/decoder/refuses-what-cannot-fit", test_too_little_memory);
   g_test_add_func ("/decoder/stops-between-tiles", test_cancel);

@@ -334,7 +334,7 @@ wrap_device_get_workspace (DimrDevice      *device,
                            DimrNodeId       node,
                            DimrPrecision    precision)
 {
-  return dimr_device_get_workspace (WRAP_DEVICE (device)->cpu, graph, node, precision);
+  return dimr_device_get_workspace (WRAP_DEVICE (device)->cpu, graph, node, precision) + test_device.workspace;
 }
 
 static DimrProgram *
@@ -345,9 +345,10 @@ wrap_device_compile (DimrDevice    *device,
                      GError       **error)
 {
   g_autoptr (WrapProgram) self = g_object_new (WRAP_TYPE_PROGRAM, NULL);
-  const DimrNode *x = dimr_graph_peek_node (dimr_plan_peek_graph (plan), dimr_plan_get_input (plan, "x"));
+  const DimrNodeId x = dimr_plan_get_input (plan, "x"); /* a decoder has none */
 
-  if (test_device.compile_limit > 0 && x->shape.dims[0] > (gint64) test_device.compile_limit)
+  if (test_device.compile_limit > 0 && x != DIMR_NODE_NONE &&
+      dimr_graph_peek_node (dimr_plan_peek_graph (plan), x)->shape.dims[0] > (gint64) test_device.compile_limit)
     {
       g_set_error_literal (error, DIMR_ERROR, DIMR_ERROR_MEMORY, "The test device has no memory left");
       return NULL;

@@ -19,6 +19,7 @@ typedef struct
   guint         micro_batch;
   DimrPrecision precision;
   guint64       memory;         /* free bytes that it tells of; 0: the CPU's */
+  gsize         workspace;      /* scratch bytes that every op wants on top of the CPU's */
   gboolean      keeps_walks;
 
   /* What goes wrong: at run number @fails_at (from 1), or at the compilation of so many images; 0: never. */

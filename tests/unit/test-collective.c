@@ -411,9 +411,34 @@ check_lost (DimrCollective *group,
   g_usleep (200000);
 }
 
+/* Nothing has to be exchanged to hear of it. */
+static void
+check_without_exchange (DimrCollective *group,
+                        gpointer        data)
+{
+  g_autoptr (GError) error = NULL;
+
+  g_assert_true (dimr_collective_barrier (group, NULL, NULL));
+  if (dimr_collective_get_rank (group) == 1)
+    {
+      /* The next message is no reason to worry. */
+      g_assert_true (dimr_collective_check (group, NULL));
+      g_usleep (100000);
+      if (data != NULL)
+        dimr_collective_leave (group, data);
+      return;
+    }
+  g_assert_true (dimr_collective_check (group, NULL));
+  for (guint i = 0; i < 500 && dimr_collective_check (group, &error); i++)
+    g_usleep (10000);
+  assert_says (g_steal_pointer (&error), data != NULL ? "Process 1 of 2 stopped: It is enough" : "Process 1 of 2 is gone");
+}
+
 static void
 test_lost (void)
 {
+  run_group (2, check_without_exchange, NULL);
+  run_group (2, check_without_exchange, (gpointer) "It is enough");
   run_group (3, check_lost, NULL);
   run_group (3, check_lost, (gpointer) "The loss is no number");
 }

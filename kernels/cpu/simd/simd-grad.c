@@ -201,20 +201,60 @@ time_param_grad (const CpuTimeParamGrad *self)
     }
 }
 
-/* gelu'(a) = Φ(a) + a φ(a) with the normal distribution's Φ and its density φ. */
-static void
-geglu_grad (const float *a, const float *b, const float *dy, float *y, gsize n)
+/* gelu'(x) = Φ(x) + x φ(x) with the normal distribution's Φ and its density φ. */
+CPU_INLINE vec
+vec_gelu_slope (vec x)
 {
   const vec half = vec_splat (.5f);
 
-  FOR_VECTORS (i, n)
-    {
-      const vec x = load_rest (a + i, n - i);
-      const vec cumulative = half + half * vec_erf (x * vec_splat (0.707106781f));
-      const vec density = vec_splat (0.398942280f) * vec_exp (-half * x * x);
+  return half + half * vec_erf (x * vec_splat (0.707106781f)) + x * vec_splat (0.398942280f) * vec_exp (-half * x * x);
+}
 
-      store_rest (y + i, (cumulative + x * density) * load_rest (b + i, n - i) * load_rest (dy + i, n - i), n - i);
-    }
+/* x s(x) with s the sigmoid */
+CPU_INLINE vec
+vec_silu_slope (vec x)
+{
+  const vec one = vec_splat (1.f), s = one / (one + vec_exp (-x));
+
+  return s * (one + x * (one - s));
+}
+
+/* The same with s of 2 √(2/π) (x + 0.044715 x³). */
+CPU_INLINE vec
+vec_gelu_tanh_slope (vec x)
+{
+  const vec one = vec_splat (1.f), a = vec_splat (1.59576912f), c = vec_splat (.0713548163f), square = x * x;
+  const vec s = one / (one + vec_exp (-x * (a + c * square)));
+
+  return s * (one + x * (one - s) * (a + vec_splat (3.f) * c * square));
+}
+
+static void
+silu_grad (const float *x, const float *dy, float *y, gsize n)
+{
+  FOR_VECTORS (i, n)
+    store_rest (y + i, vec_silu_slope (load_rest (x + i, n - i)) * load_rest (dy + i, n - i), n - i);
+}
+
+static void
+gelu_grad (const float *x, const float *dy, float *y, gsize n)
+{
+  FOR_VECTORS (i, n)
+    store_rest (y + i, vec_gelu_slope (load_rest (x + i, n - i)) * load_rest (dy + i, n - i), n - i);
+}
+
+static void
+gelu_tanh_grad (const float *x, const float *dy, float *y, gsize n)
+{
+  FOR_VECTORS (i, n)
+    store_rest (y + i, vec_gelu_tanh_slope (load_rest (x + i, n - i)) * load_rest (dy + i, n - i), n - i);
+}
+
+static void
+geglu_grad (const float *a, const float *b, const float *dy, float *y, gsize n)
+{
+  FOR_VECTORS (i, n)
+    store_rest (y + i, vec_gelu_slope (load_rest (a + i, n - i)) * load_rest (b + i, n - i) * load_rest (dy + i, n - i), n - i);
 }
 
 void
@@ -226,5 +266,8 @@ CPU_NAME (simd_grad_fill) (CpuSimd *table)
   table->layer_norm_grad = layer_norm_grad;
   table->layer_norm_weight_grad = layer_norm_weight_grad;
   table->time_param_grad = time_param_grad;
+  table->silu_grad = silu_grad;
+  table->gelu_grad = gelu_grad;
+  table->gelu_tanh_grad = gelu_tanh_grad;
   table->geglu_grad = geglu_grad;
 }
