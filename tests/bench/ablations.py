@@ -1,10 +1,14 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """The rows of the paper's Tables 2 and 3 in the small: each form is trained with the same budget on the
-same pictures, and the mean square of the full-resolution branch on the validation pictures is printed.
-What to look at is the order of the effects, not the figures.
+same pictures, and the mean square of the full-resolution branch on the validation pictures is printed. With
+`--pictures N`, N pictures of each class are made with each form, and their Fréchet distance to the
+validation pictures by the program's own classifier (`dimr fid`; not Inception's numbers) and how often it
+names the class asked for (`dimr score`) are printed too; the folders of `--data` are then called after
+WordNet ids. What to look at is the order of the effects, not the figures.
 
   ablations.py --program build/dev/app/dimr --data PICTURES --validation PICTURES --output runs --steps 3000
+  ablations.py --program build/dev/app/dimr --data train --validation val --output runs --config CONFIG --pictures 50
   ablations.py --program build/dev/app/dimr --data drawn --validation drawn --output runs --only base,no-glu
 """
 import argparse
@@ -67,6 +71,24 @@ def train(arguments, name, change, base):
     return float(rows[-1][last])
 
 
+def judge(arguments, name):
+    """Fréchet distance and share of pictures whose class the classifier names, of pictures made with the last snapshot."""
+    run = Path(arguments.output) / name
+    model, pictures = max(run.glob('step-*')), run / 'pictures'
+    classes = ','.join(sorted(folder.name for folder in Path(arguments.data).iterdir() if folder.is_dir()))
+    subprocess.run([arguments.program, 'generate', '--model', model, '--class', classes, '--count', str(arguments.pictures), '--seed', '0',
+                    '--cfg', str(arguments.cfg), '--out', pictures, '--quiet'], check=True, stdout=subprocess.DEVNULL)
+    answers = {}
+    for command in (['fid', pictures, arguments.validation], ['score', pictures]):
+        if arguments.classifier:
+            command += ['--model', arguments.classifier]
+        lines = subprocess.run([arguments.program, *command, '--json', '--quiet'], check=True, stdout=subprocess.PIPE, text=True).stdout
+        for line in lines.splitlines():
+            event = json.loads(line)
+            answers[event['event']] = event
+    return answers['fid']['distance'], answers['score']['top1_among_asked']
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--program', required=True)
@@ -78,15 +100,24 @@ def main():
     parser.add_argument('--batch', type=int, default=64)
     parser.add_argument('--lr', type=float, default=1e-3)
     parser.add_argument('--precision', default='f32')
+    parser.add_argument('--pictures', type=int, default=0, help='of each class, to be judged; 0 for none')
+    parser.add_argument('--classifier', help='in place of the one that comes with the program')
+    parser.add_argument('--cfg', type=float, default=2)
     parser.add_argument('--only', help='names with commas between them')
     arguments = parser.parse_args()
     base = json.loads(Path(arguments.config).read_text())
     names = arguments.only.split(',') if arguments.only else list(FORMS)
-    results = [(name, train(arguments, name, FORMS[name][1], base)) for name in names]
+    rows = []
+    for name in names:
+        value = train(arguments, name, FORMS[name][1], base)
+        rows.append([name, f'{value:.5f}', FORMS[name][0]])
+        if arguments.pictures:
+            distance, share = judge(arguments, name)
+            rows[-1][2:2] = [f'{distance:.2f}', f'{100 * share:.1f} %']
+    columns = ['form', 'mean square', *(['Fréchet distance', 'class named'] if arguments.pictures else []), 'what it is']
     print(f'\n{arguments.steps} steps of {arguments.batch}; mean square of the full-resolution branch on validation pictures\n')
-    print('| form | mean square | what it is |\n|---|---|---|')
-    for name, value in results:
-        print(f'| {name} | {value:.5f} | {FORMS[name][0]} |')
+    for row in (columns, ['---'] * len(columns), *rows):
+        print('| ' + ' | '.join(row) + ' |')
 
 
 if __name__ == '__main__':
