@@ -143,9 +143,12 @@ studio_application_open (GApplication  *application,
                          int            n_files,
                          const char    *hint)
 {
+  g_autoptr(GSList) list = NULL;
+
+  for (int i = n_files; i-- > 0;)
+    list = g_slist_prepend (list, files[i]);
   g_application_activate (application);
-  if (n_files > 0)
-    studio_window_open_file (get_window (STUDIO_APPLICATION (application)), files[0]);
+  studio_window_open_files (get_window (STUDIO_APPLICATION (application)), list);
 }
 
 static int

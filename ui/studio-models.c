@@ -27,6 +27,7 @@ struct _StudioModels
   DimrLibrary *library;
   GCancellable *cancellable;  /* of scanning and hashing: ends with the window */
   GCancellable *importing;    /* NULL while nothing is imported */
+  GQueue *waiting;            /* paths that are imported after it */
   char *selected;
 };
 
@@ -249,6 +250,7 @@ on_imported (GObject      *source,
   StudioModels *self = import->window;
   g_autoptr(GError) error = NULL;
   g_autofree char *path = g_task_propagate_pointer (G_TASK (result), &error);
+  g_autofree char *next = NULL;
 
   g_clear_object (&self->importing);
   if (self->library)
@@ -267,6 +269,9 @@ on_imported (GObject      *source,
           adw_toast_set_timeout (toast, 0);
           adw_toast_overlay_add_toast (self->toasts, toast);
         }
+      next = g_queue_pop_head (self->waiting);
+      if (next)
+        studio_models_import (self, next);
     }
   import_free (import);
 }
@@ -293,7 +298,10 @@ studio_models_import (StudioModels *self,
   g_return_if_fail (STUDIO_IS_MODELS (self) && path != NULL);
 
   if (self->importing)
-    return;
+    {
+      g_queue_push_tail (self->waiting, g_strdup (path));
+      return;
+    }
   name = g_path_get_basename (path);
   text = g_strdup_printf (_("Importing %s"), name);
   gtk_label_set_text (self->import_label, text);
@@ -313,9 +321,11 @@ studio_models_import (StudioModels *self,
   g_timeout_add_full (G_PRIORITY_DEFAULT, 100, on_tick, g_object_ref (task), g_object_unref);
 }
 
+/* And whatever waits. */
 static void
 on_cancel_import (StudioModels *self)
 {
+  g_queue_clear_full (self->waiting, g_free);
   g_cancellable_cancel (self->importing);
 }
 
@@ -372,12 +382,17 @@ on_drop (GtkDropTarget *target,
          double         y,
          StudioModels  *self)
 {
-  GSList *files = g_value_get_boxed (value);
-  g_autofree char *path = files ? g_file_get_path (files->data) : NULL;
+  gboolean taken = FALSE;
 
-  if (path)
-    studio_models_import (self, path);
-  return path != NULL;
+  for (GSList *files = g_value_get_boxed (value); files; files = files->next)
+    {
+      const char *path = g_file_peek_path (files->data);
+
+      if (path)
+        studio_models_import (self, path);
+      taken |= path != NULL;
+    }
+  return taken;
 }
 
 /* --- The object --- */
@@ -392,6 +407,8 @@ studio_models_dispose (GObject *object)
   g_clear_object (&self->cancellable);
   g_clear_object (&self->library);
   g_clear_pointer (&self->selected, g_free);
+  if (self->waiting)
+    g_queue_free_full (g_steal_pointer (&self->waiting), g_free);
   G_OBJECT_CLASS (studio_models_parent_class)->dispose (object);
 }
 
@@ -432,6 +449,7 @@ studio_models_init (StudioModels *self)
 
   gtk_widget_init_template (GTK_WIDGET (self));
   self->cancellable = g_cancellable_new ();
+  self->waiting = g_queue_new ();
   gtk_list_box_set_header_func (self->list, add_header, NULL, NULL);
   gtk_accessible_update_property (GTK_ACCESSIBLE (self->list), GTK_ACCESSIBLE_PROPERTY_LABEL, _("Models"), -1);
   gtk_accessible_update_property (GTK_ACCESSIBLE (self->import_progress), GTK_ACCESSIBLE_PROPERTY_LABEL, _("Import"), -1);

@@ -19,7 +19,7 @@ G_DECLARE_FINAL_TYPE (StudioModels, studio_models, STUDIO, MODELS, AdwWindow)
 GtkWidget   *studio_models_new         (GtkWindow    *parent,
                                         const char   *folder,
                                         const char   *selected);
-/* Copies it into the library, with progress and cancel, and shows it. */
+/* Copies it into the library, with progress and cancel, and shows it; after those that are being copied already. */
 void         studio_models_import      (StudioModels *self,
                                         const char   *path);
 /* (transfer none) */

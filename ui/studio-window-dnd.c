@@ -9,13 +9,19 @@
 #include <glib/gi18n.h>
 #include <string.h>
 
+#include "ui/studio-settings.h"
+
 #define PNG_SIGNATURE "\x89PNG\r\n\x1a\n"
 
+/* What was found among the files: a picture, or a model and an autoencoder. */
 typedef struct
 {
-  gboolean is_picture;
   DimrImage *image;
   DimrRecipe *recipe; /* NULL: a picture that is not one of ours */
+  char *picture;
+  char *model;
+  char *autoencoder;
+  gboolean left_out;
 } Opened;
 
 static void
@@ -25,13 +31,17 @@ opened_free (gpointer data)
 
   g_clear_pointer (&opened->image, dimr_image_unref);
   g_clear_pointer (&opened->recipe, dimr_recipe_free);
+  g_free (opened->picture);
+  g_free (opened->model);
+  g_free (opened->autoencoder);
   g_free (opened);
 }
 
 /* Told by content: names of files that travelled the web lie. */
 static gboolean
-is_png (GFile *file)
+is_png (const char *path)
 {
+  g_autoptr(GFile) file = g_file_new_for_path (path);
   g_autoptr(GFileInputStream) stream = g_file_read (file, NULL, NULL);
   char head[8];
   gsize n = 0;
@@ -40,33 +50,55 @@ is_png (GFile *file)
          n == sizeof head && memcmp (head, PNG_SIGNATURE, sizeof head) == 0;
 }
 
+static gboolean
+is_autoencoder (const char *path)
+{
+  g_autoptr(DimrEntry) entry = dimr_entry_new (path, NULL);
+
+  return entry && dimr_entry_get_kind (entry) == DIMR_ENTRY_AUTOENCODER;
+}
+
+/* The first of each kind. */
+static void
+sort_file (Opened     *opened,
+           const char *path)
+{
+  char **place = is_png (path) ? &opened->picture : is_autoencoder (path) ? &opened->autoencoder : &opened->model;
+
+  if (*place)
+    opened->left_out = TRUE;
+  else
+    *place = g_strdup (path);
+}
+
 static void
 open_in_thread (GTask        *task,
                 gpointer      source,
                 gpointer      task_data,
                 GCancellable *cancellable)
 {
-  GFile *file = task_data;
+  char **paths = task_data;
   Opened *opened = g_new0 (Opened, 1);
   GError *error = NULL;
 
-  opened->is_picture = is_png (file);
-  if (opened->is_picture)
+  for (guint i = 0; paths[i]; i++)
+    sort_file (opened, paths[i]);
+  if (opened->picture)
     {
-      opened->image = dimr_png_load (g_file_peek_path (file), &opened->recipe, &error);
-      if (!opened->image)
-        {
-          opened_free (opened);
-          g_task_return_error (task, error);
-          return;
-        }
+      opened->left_out |= opened->model || opened->autoencoder;
+      opened->image = dimr_png_load (opened->picture, &opened->recipe, &error);
     }
-  g_task_return_pointer (task, opened, opened_free);
+  if (error)
+    {
+      opened_free (opened);
+      g_task_return_error (task, error);
+    }
+  else
+    g_task_return_pointer (task, opened, opened_free);
 }
 
 static void
 restore (StudioWindow *self,
-         GFile        *file,
          Opened       *opened)
 {
   DimrModel *model = dimr_engine_get_model (self->engine);
@@ -74,7 +106,7 @@ restore (StudioWindow *self,
   g_autofree char *message = NULL;
   const DimrRecipe *recipe = opened->recipe;
 
-  picture = studio_picture_new (opened->image, NULL, recipe, g_file_peek_path (file));
+  picture = studio_picture_new (opened->image, NULL, recipe, opened->picture);
   self->follow = FALSE;
   studio_generate_view_show_picture (self->view, picture);
   _studio_window_update_jobs (self);
@@ -94,47 +126,83 @@ restore (StudioWindow *self,
   _studio_window_apply_recipe (self, recipe, STUDIO_RECIPE_ALL, message);
 }
 
+/* The model of latents that is in use is loaded again with it: see studio-window-models.c. */
+static void
+use_autoencoder (StudioWindow *self,
+                 const char   *path)
+{
+  g_autofree char *name = g_path_get_basename (path);
+  g_autofree char *text = g_strdup_printf (_("%s decodes latents from now on"), name);
+
+  g_settings_set_string (studio_settings_get (), "autoencoder", path);
+  _studio_window_toast (self, text);
+}
+
 static void
 on_opened (GObject      *source,
            GAsyncResult *result,
            gpointer      user_data)
 {
   g_autoptr(StudioWindow) self = user_data;
-  GFile *file = g_task_get_task_data (G_TASK (result));
   g_autoptr(GError) error = NULL;
   Opened *opened = g_task_propagate_pointer (G_TASK (result), &error);
 
-  if (self->engine)
+  if (!self->engine)
     {
-      if (!opened)
-        _studio_window_show_error (self, error);
-      else if (opened->is_picture)
-        restore (self, file, opened);
-      else
-        _studio_window_load_model (self, g_file_peek_path (file));
+      g_clear_pointer (&opened, opened_free);
+      return;
     }
-  g_clear_pointer (&opened, opened_free);
+  if (!opened)
+    {
+      _studio_window_show_error (self, error);
+      return;
+    }
+  if (opened->picture)
+    restore (self, opened);
+  if (!opened->picture && opened->autoencoder)
+    use_autoencoder (self, opened->autoencoder);
+  if (!opened->picture && opened->model)
+    _studio_window_load_model (self, opened->model);
+  if (opened->left_out)
+    _studio_window_toast (self, _("Not all of the files were opened: one picture, or one model with an autoencoder"));
+  opened_free (opened);
+}
+
+void
+studio_window_open_files (StudioWindow *self,
+                          GSList       *files)
+{
+  g_autoptr(GTask) task = NULL;
+  g_autoptr(GStrvBuilder) paths = g_strv_builder_new ();
+
+  g_return_if_fail (STUDIO_IS_WINDOW (self));
+
+  if (!files)
+    return;
+  for (GSList *l = files; l; l = l->next)
+    {
+      if (!g_file_peek_path (l->data))
+        {
+          _studio_window_toast (self, _("Only files of this computer can be opened."));
+          return;
+        }
+      g_strv_builder_add (paths, g_file_peek_path (l->data));
+    }
+  /* Not the task's source: see studio-window-files.c. */
+  task = g_task_new (NULL, NULL, on_opened, g_object_ref (self));
+  g_task_set_source_tag (task, studio_window_open_files);
+  g_task_set_task_data (task, g_strv_builder_end (paths), (GDestroyNotify) g_strfreev);
+  g_task_run_in_thread (task, open_in_thread);
 }
 
 void
 studio_window_open_file (StudioWindow *self,
                          GFile        *file)
 {
-  g_autoptr(GTask) task = NULL;
+  GSList files = { .data = file };
 
-  g_return_if_fail (STUDIO_IS_WINDOW (self));
   g_return_if_fail (G_IS_FILE (file));
-
-  if (!g_file_peek_path (file))
-    {
-      _studio_window_toast (self, _("Only files of this computer can be opened."));
-      return;
-    }
-  /* Not the task's source: see studio-window-files.c. */
-  task = g_task_new (NULL, NULL, on_opened, g_object_ref (self));
-  g_task_set_source_tag (task, studio_window_open_file);
-  g_task_set_task_data (task, g_object_ref (file), g_object_unref);
-  g_task_run_in_thread (task, open_in_thread);
+  studio_window_open_files (self, &files);
 }
 
 static gboolean
@@ -149,9 +217,7 @@ on_drop (GtkDropTarget *target,
   gtk_widget_set_visible (self->drop_overlay, FALSE);
   if (!files)
     return FALSE;
-  studio_window_open_file (self, files->data);
-  if (files->next)
-    _studio_window_toast (self, _("Only the first of the files was opened"));
+  studio_window_open_files (self, files);
   return TRUE;
 }
 

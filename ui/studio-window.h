@@ -19,8 +19,10 @@ G_DECLARE_FINAL_TYPE (StudioWindow, studio_window, STUDIO, WINDOW, AdwApplicatio
 StudioWindow *studio_window_new        (AdwApplication *application);
 /* (transfer none) */
 DimrEngine   *studio_window_get_engine (StudioWindow   *self);
-/* What dropping @file on the window does: a picture of ours restores its settings, another picture is
- * explained, anything else is loaded as a model. */
+/* What dropping @files (GFile) on the window does: a picture of ours restores its settings, another picture is
+ * explained, an autoencoder is kept for models of latents, anything else is loaded as a model. */
+void          studio_window_open_files (StudioWindow   *self,
+                                        GSList         *files);
 void          studio_window_open_file  (StudioWindow   *self,
                                         GFile          *file);
 /* Writes the picture that is looked at, with its settings, in a thread; a toast tells how it went. */

@@ -26,6 +26,7 @@ cuda_training_finalize (GObject *object)
 
   if (self->device != NULL && cuda_device_enter (self->device, NULL))
     (void) cudaStreamSynchronize (self->device->stream);
+  g_clear_weak_pointer (&self->program);
   g_clear_pointer (&self->nccl, cuda_nccl_free);
   (void) cudaFree (self->arrays);
   (void) cudaFree (self->norm);
@@ -89,6 +90,7 @@ copy_kind (CudaLayoutKind kind)
     case CUDA_LAYOUT_F32: return CUDA_COPY_F32;
     case CUDA_LAYOUT_BF16: return CUDA_COPY_BF16;
     case CUDA_LAYOUT_DEPTHWISE: return CUDA_COPY_DEPTHWISE;
+    case CUDA_LAYOUT_DEPTHWISE_FLIPPED: return CUDA_COPY_DEPTHWISE_FLIPPED;
     case CUDA_LAYOUT_IMAGE_CONV: return CUDA_COPY_IMAGE_CONV;
     case CUDA_LAYOUT_IMAGE_CONV_BF16: return CUDA_COPY_IMAGE_CONV_BF16;
     default: return CUDA_COPY_NONE;
@@ -260,13 +262,13 @@ find_gradients (CudaTraining      *self,
           g_array_append_val (table, piece);
         }
     }
-  self->program = NULL;
+  g_clear_weak_pointer (&self->program);
   (void) cudaFree (self->gradients);
   self->gradients = upload_table (self, table, error);
   if (self->gradients == NULL)
     return FALSE;
   self->n_gradients = table->len;
-  self->program = program;
+  g_set_weak_pointer (&self->program, program);
   return TRUE;
 }
 

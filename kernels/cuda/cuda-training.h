@@ -32,7 +32,7 @@ struct _CudaTraining
   CudaUpdatePiece *copies;            /* the other copies */
   guint n_copies;
   GPtrArray *params;                  /* CudaParam: what is copied to stays */
-  DimrProgram *program;               /* whose gradients are known; compared only */
+  DimrProgram *program;               /* whose gradients are known; a weak pointer */
   CudaGradientPiece *gradients;
   guint n_gradients;
   CudaNccl *nccl;                     /* NULL: not joined */

@@ -40,7 +40,7 @@ struct _CudaWalk
   CudaWalkRow *rows;        /* [n_rows] */
   int *numbers;             /* [n_rows]: 0, 1, 2, … */
   int *index;               /* of the row */
-  DimrProgram *checked;     /* the program whose tables have the labels; compared only */
+  DimrProgram *checked;     /* the program whose tables have the labels; a weak pointer */
   WalkClock clocks[2];
   guint64 n_evaluations;
   gboolean slow;
@@ -77,6 +77,7 @@ cuda_walk_finalize (GObject *object)
       (void) cudaStreamSynchronize (self->device->stream);
       (void) cudaStreamSynchronize (self->device->copy_stream);
     }
+  g_clear_weak_pointer (&self->checked);
   for (guint i = 0; i < 2; i++)
     {
       destroy_event (self->clocks[i].begin);
@@ -249,7 +250,7 @@ check_labels (CudaWalk             *self,
   for (guint g = 0; g < self->n_groups; g++)
     if (!cuda_program_check (CUDA_PROGRAM (program), ports->y, self->labels + g * per_group, used, error))
       return FALSE;
-  self->checked = program;
+  g_set_weak_pointer (&self->checked, program);
   return TRUE;
 }
 

@@ -192,7 +192,7 @@ if wants correct; then
 fi
 if wants first; then
   bench "$first" 120
-  batches=1 bench "$first" 40 -early DIMR_CUDA_EARLY_LAUNCH=1
+  (batches=1; bench "$first" 40 -early DIMR_CUDA_EARLY_LAUNCH=1)
   step libraries 60 "$python" "$pack/bench/libraries.py" --device "$device" --output "$results/libraries.json"
   side_by_side batch-1 360 eager-f32,eager-bf16,compile-bf16 1
 fi

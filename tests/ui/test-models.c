@@ -157,6 +157,27 @@ test_imports (Fixture       *self,
 }
 
 static gboolean
+has_imported_both (gpointer data)
+{
+  return find_row (data, "other") && find_row (data, "third");
+}
+
+/* Several files at once: one after the other, and one that is refused holds up none. */
+static void
+test_imports_in_turn (Fixture       *self,
+                      gconstpointer  data)
+{
+  g_autofree char *path = make_model (self->outside, "C1_headdim15", "other"), *third = make_model (self->outside, "C1_headdim15", "third");
+  g_autofree char *letter = g_build_filename (self->outside, "letter.pth", NULL);
+
+  g_assert_true (g_file_set_contents (letter, "Dear all", -1, NULL));
+  studio_models_import (self->window, path);
+  studio_models_import (self->window, letter);
+  studio_models_import (self->window, third);
+  studio_test_wait (has_imported_both, self, PATIENCE);
+}
+
+static gboolean
 has_toast (gpointer data)
 {
   Fixture *self = data;
@@ -195,6 +216,7 @@ main (int    argc,
 #define ADD(path, function) g_test_add ("/models/" path, Fixture, NULL, fixture_init, function, fixture_clear)
   ADD ("lists-what-is-there-and-what-is-wrong", test_lists);
   ADD ("imports-and-shows-it", test_imports);
+  ADD ("imports-one-after-the-other", test_imports_in_turn);
   ADD ("refuses-in-one-sentence", test_refuses);
   ADD ("closes-while-it-imports", test_closes_while_busy);
   return g_test_run ();

@@ -7,6 +7,7 @@
 #include <glib/gstdio.h>
 #include <string.h>
 
+#include "tests/autoencoder-fixture.h"
 #include "tests/ui/window-fixture.h"
 #include "ui/studio-sampler-row.h"
 #include "ui/studio-settings.h"
@@ -337,6 +338,38 @@ test_other_model (Fixture       *fixture,
                    dimr_model_get_default_steps (dimr_engine_get_model (window->engine)));
 }
 
+static gboolean
+has_paired_model (gpointer data)
+{
+  StudioWindow *window = data;
+  DimrModel *model = dimr_engine_get_model (window->engine);
+
+  return !window->loading && model && strstr (dimr_model_get_path (model), "A_dimr_2r_latent") &&
+         dimr_model_get_autoencoder (model);
+}
+
+/* What was downloaded, dropped together and in any order. */
+static void
+test_model_with_autoencoder (Fixture       *fixture,
+                             gconstpointer  data)
+{
+  StudioWindow *window = fixture->window;
+  g_autofree char *path = g_build_filename (fixture->folder, "autoencoder_kl_ema.safetensors", NULL);
+  g_autofree char *chosen = NULL;
+  g_autoptr(GFile) model = g_file_new_for_path (TEST_DATA_DIR "/reference/A_dimr_2r_latent");
+  g_autoptr(GFile) autoencoder = g_file_new_for_path (path);
+  GSList second = { .data = model }, first = { .data = autoencoder, .next = &second };
+
+  autoencoder_fixture_write (&autoencoder_fixture_small, path);
+  studio_window_open_files (window, &first);
+  studio_test_wait (has_paired_model, window, PATIENCE);
+  chosen = g_settings_get_string (studio_settings_get (), "autoencoder");
+  g_assert_cmpstr (chosen, ==, path);
+  g_assert_null (studio_banner_get_text (window->error_banner));
+  g_settings_reset (studio_settings_get (), "autoencoder");
+  studio_test_settle ();
+}
+
 static void
 add_tests (void)
 {
@@ -351,6 +384,7 @@ add_tests (void)
   window_fixture_add ("/window/files/an-unwritable-folder-is-told-and-loses-nothing", test_unwritable_folder);
   window_fixture_add ("/window/models/a-bad-file-is-explained-and-changes-nothing", test_bad_model);
   window_fixture_add ("/window/models/another-model-brings-its-defaults", test_other_model);
+  window_fixture_add ("/window/models/a-model-and-its-autoencoder-come-together", test_model_with_autoencoder);
 }
 
 int

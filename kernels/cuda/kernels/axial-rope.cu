@@ -189,10 +189,10 @@ rope_param_kernel (const __grid_constant__ Rope rope,
   const int lane = static_cast<int> (threadIdx.x) % 32, warp = static_cast<int> (threadIdx.x) / 32;
   const int head = static_cast<int> (blockIdx.x), d = rope.n_heads * rope.head_width, n = 2 * rope.n_freqs + 1;
   const int begin = static_cast<int> (blockIdx.y) * per_chunk, end = min (begin + per_chunk, rope.rows);
-  const float length = find_length (rope, head);
-  float of_angle[PAIRS] = {}, of_scale = 0;
+  float of_angle[PAIRS] = {}, of_scale = 0, length;
 
   kernel_begin ();
+  length = find_length (rope, head);
   for (int row = begin + warp; row < end; row += WARPS)
     {
       const size_t first = static_cast<size_t> (row) * static_cast<size_t> (3 * d) + static_cast<size_t> (head * rope.head_width);

@@ -12,8 +12,8 @@
 #include "kernels/cuda/kernels/kernel-common.cuh"
 
 #if !defined CUDA_EMULATED && defined __CUDA_ARCH__ && __CUDA_ARCH__ < 800
-/* Turing has no bf16 products: the same sum with shuffles, slow and right. */
-static __device__ void
+/* Turing has no bf16 products: the same sum with shuffles, slow and right, and once a kernel instead of at every product. */
+static __device__ __noinline__ void
 shuffled_mma (float          (&d)[4],
               const unsigned (&a)[4],
               unsigned         b0,

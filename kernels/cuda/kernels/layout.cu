@@ -66,36 +66,40 @@ cuda_repeat (cudaStream_t stream,
   return error;
 }
 
-/* ---- UPSAMPLE_NEAREST ---- */
+/* ---- UPSAMPLE_NEAREST and PIXEL_SHUFFLE: a row is one pixel of maps that are F times as wide and high ---- */
 
 template <typename T>
-struct UpsampledRows
+struct EnlargedRows
 {
   const T *x;
   int      width, f, d;
+  bool     shuffled; /* a pixel of x has f · f parts of D channels, one for each that it becomes */
 
   template <int V>
   __device__ void
   read (int row, int c, float (&values)[V]) const
   {
     const int x1 = row % (width * f), y1 = row / (width * f); /* of all images one below the other */
+    const size_t pixel = static_cast<size_t> (y1 / f) * static_cast<size_t> (width) + static_cast<size_t> (x1 / f);
+    const size_t part = pixel * static_cast<size_t> (f * f) + static_cast<size_t> (y1 % f * f + x1 % f);
 
-    load<V> (row_of (x, static_cast<size_t> (y1 / f) * static_cast<size_t> (width) + static_cast<size_t> (x1 / f), d, c), values);
+    load<V> (row_of (x, shuffled ? part : pixel, d, c), values);
   }
 };
 
 template <typename T>
 static cudaError_t
-launch_upsample_nearest (cudaStream_t stream,
-                         const void  *x,
-                         void        *out,
-                         int          batch,
-                         int          height,
-                         int          width,
-                         int          d,
-                         int          f)
+launch_enlarge (cudaStream_t stream,
+                const void  *x,
+                void        *out,
+                int          batch,
+                int          height,
+                int          width,
+                int          d,
+                int          f,
+                bool         shuffled)
 {
-  const UpsampledRows<T> from = { static_cast<const T *> (x), width, f, d };
+  const EnlargedRows<T> from = { static_cast<const T *> (x), width, f, d, shuffled };
 
   return launch_rows<T> (stream, from, out, batch * height * width * f * f, d, true);
 }
@@ -111,7 +115,21 @@ cuda_upsample_nearest (cudaStream_t stream,
                        int          d,
                        int          f)
 {
-  return CUDA_DISPATCH (type, launch_upsample_nearest, stream, x, out, batch, height, width, d, f);
+  return CUDA_DISPATCH (type, launch_enlarge, stream, x, out, batch, height, width, d, f, false);
+}
+
+cudaError_t
+cuda_pixel_shuffle (cudaStream_t stream,
+                    CudaType     type,
+                    const void  *x,
+                    void        *out,
+                    int          batch,
+                    int          height,
+                    int          width,
+                    int          d,
+                    int          f)
+{
+  return CUDA_DISPATCH (type, launch_enlarge, stream, x, out, batch, height, width, d, f, true);
 }
 
 /* ---- TO_IMAGE and IMAGE_TO_MAP: [B, M, N] → [B, N, M] through tiles in shared memory ---- */

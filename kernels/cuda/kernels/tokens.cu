@@ -1,4 +1,4 @@
-/* tokens.cu — tokens, positions, classes, pixels and joined channels
+/* tokens.cu — tokens, positions, classes and joined channels
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -202,55 +202,6 @@ cuda_slice_tokens (cudaStream_t stream,
                    int          d)
 {
   return CUDA_DISPATCH (type, launch_slice_tokens, stream, x, out, batch, n_tokens, start, length, d);
-}
-
-/* ---- PIXEL_SHUFFLE: a row is one pixel of the larger map ---- */
-
-template <typename T>
-struct ShuffleRows
-{
-  const T *x;
-  int      width, f, d;
-
-  template <int V>
-  __device__ void
-  read (int row, int c, float (&values)[V]) const
-  {
-    const int x1 = row % (width * f), y1 = row / (width * f); /* of all images one below the other */
-    const size_t pixel = static_cast<size_t> (y1 / f) * static_cast<size_t> (width) + static_cast<size_t> (x1 / f);
-
-    load<V> (row_of (x, pixel * static_cast<size_t> (f * f) + static_cast<size_t> (y1 % f * f + x1 % f), d, c), values);
-  }
-};
-
-template <typename T>
-static cudaError_t
-launch_pixel_shuffle (cudaStream_t stream,
-                      const void  *x,
-                      void        *out,
-                      int          batch,
-                      int          height,
-                      int          width,
-                      int          d,
-                      int          f)
-{
-  const ShuffleRows<T> from = { static_cast<const T *> (x), width, f, d };
-
-  return launch_rows<T> (stream, from, out, batch * height * width * f * f, d, true);
-}
-
-cudaError_t
-cuda_pixel_shuffle (cudaStream_t stream,
-                    CudaType     type,
-                    const void  *x,
-                    void        *out,
-                    int          batch,
-                    int          height,
-                    int          width,
-                    int          d,
-                    int          f)
-{
-  return CUDA_DISPATCH (type, launch_pixel_shuffle, stream, x, out, batch, height, width, d, f);
 }
 
 /* ---- CONCAT ---- */
