@@ -12,7 +12,7 @@
 #define FRAME_DATA 0x44524d44u     /* "DMRD": what follows belongs to an exchange */
 #define FRAME_FAREWELL 0x46524d44u /* "DMRF": the sender stops; a sentence follows */
 #define MAX_FAREWELL 1024
-#define PATIENCE 1800
+#define PATIENCE 14400 /* rank 0 may draw a sheet of a large model meanwhile; who is dead is noticed sooner */
 #define LINGER_SECONDS 1
 
 /* Before every message, in the byte order of the machine: both run the same program. */

@@ -31,7 +31,7 @@ DimrCollective *dimr_collective_tcp_new    (const DimrLaunch  *launch,
 DimrCollective *dimr_collective_tcp_new_for_sockets (guint      rank,
                                             guint              size,
                                             GSocket          **sockets);
-/* Seconds for which an exchange waits for the others; 0: for ever. At first 1800. */
+/* Seconds for which an exchange waits for the others; 0: for ever. At first 14400. */
 void            dimr_collective_tcp_set_patience (DimrCollectiveTcp *self,
                                             guint              seconds);
 

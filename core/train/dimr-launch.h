@@ -3,7 +3,8 @@
  * From the environment that a launcher makes: torchrun's variables and those of this program's own
  * children (RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR, MASTER_PORT), Slurm's (a step of srun), Open MPI's
  * and those of PMI, as MPICH and Intel MPI set them. DIMR_TOKEN is a secret that all processes share:
- * without it any process that can reach the port could take part.
+ * without it any process that can reach the port could take part. DIMR_PATIENCE is how many seconds the processes wait
+ * for each other at the beginning (300).
  *
  * SPDX-License-Identifier: Apache-2.0
  */

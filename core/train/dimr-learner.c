@@ -105,6 +105,7 @@ join (DimrLearner   *self,
   self->joined = TRUE;
   for (guint r = 0; r < n_ranks; r++)
     self->joined &= all[r];
+  g_clear_pointer (&self->remark, g_free);
   if (!self->joined)
     self->remark = g_strdup_printf ("Gradients go from process to process over the hosts' memory, which is slower: %s",
                                     problem != NULL ? problem->message : "another process has to");
@@ -139,6 +140,8 @@ dimr_learner_new (DimrParameters  *parameters,
       g_propagate_error (error, g_steal_pointer (&problem));
       return NULL;
     }
+  if (DIMR_DEVICE_GET_CLASS (device)->new_training != NULL)
+    self->remark = g_strdup_printf ("The host learns instead of the device, which is slower: %s", problem->message);
   for (guint i = 0; i < dimr_parameters_get_n (parameters); i++)
     largest = MAX (largest, dimr_parameters_peek (parameters, i)->n);
   self->buffer = g_new (float, largest);
@@ -165,6 +168,12 @@ dimr_learner_set_group (DimrLearner     *self,
 {
   g_set_object (&self->group, group);
   return group == NULL || join (self, cancellable, error);
+}
+
+gboolean
+dimr_learner_is_resident (DimrLearner *self)
+{
+  return self->device != NULL;
 }
 
 const char *

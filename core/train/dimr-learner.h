@@ -31,6 +31,8 @@ gboolean     dimr_learner_set_group      (DimrLearner       *self,
                                           DimrCollective    *group,
                                           GCancellable      *cancellable,
                                           GError           **error);
+/* Whether the device keeps what is learnt. */
+gboolean     dimr_learner_is_resident    (DimrLearner       *self);
 /* What is slower than it might be, in one sentence; NULL: nothing (transfer none). */
 const char  *dimr_learner_get_remark     (DimrLearner       *self);
 

@@ -29,14 +29,15 @@ dimr_run_open_device (DimrRun  *self,
 
       if (n == 0 || strcmp (backends[i]->id, "cpu") == 0)
         continue;
-      if (self->local_rank >= n)
+      /* Of some launchers each process sees a single device, its own. */
+      if (n > 1 && self->local_rank >= n)
         {
           g_set_error (error, DIMR_ERROR, DIMR_ERROR_REQUEST,
                        "This host has %u devices “%s”, and process %u is number %u on it: start one process a device, or use --device cpu", n,
                        backends[i]->id, self->rank, self->local_rank + 1);
           return NULL;
         }
-      own = g_strdup_printf ("%s:%u", backends[i]->id, self->local_rank);
+      own = g_strdup_printf ("%s:%u", backends[i]->id, n > 1 ? self->local_rank : 0);
     }
   /* The processor's cores are shared too. */
   if (n_threads == 0 && self->local_size > 1)

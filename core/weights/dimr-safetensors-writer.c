@@ -2,6 +2,7 @@
 #include "core/weights/dimr-safetensors-writer.h"
 
 #include "core/base/dimr-error.h"
+#include "core/base/dimr-file.h"
 #include "core/weights/dimr-weights-private.h"
 
 #include <errno.h>
@@ -401,7 +402,7 @@ write_file (const char          *path,
     .progress = progress, .user_data = user_data, .error = error,
   };
 
-  if (g_cancellable_set_error_if_cancelled (cancellable, error) || !lay_out (&self, names, tensors, dtype))
+  if (g_cancellable_set_error_if_cancelled (cancellable, error) || !dimr_file_check_target (path, error) || !lay_out (&self, names, tensors, dtype))
     return FALSE;
   header = make_header (&self, metadata);
   return header != NULL && write_temporary (&self, header) && sync_folder (&self, folder);

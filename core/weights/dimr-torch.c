@@ -4,7 +4,6 @@
 #include "core/base/dimr-checked.h"
 #include "core/weights/dimr-refuse.h"
 #include "core/weights/dimr-torch-private.h"
-#include "core/weights/dimr-zip.h"
 
 #include <string.h>
 
@@ -221,20 +220,18 @@ find_pickle (DimrTorchReader *self,
 
 gboolean
 dimr_torch_read_zip (GBytes       *bytes,
+                     DimrZip      *zip,
                      const char   *file,
                      GCancellable *cancellable,
                      DimrTorch    *out,
                      GError      **error)
 {
-  g_autoptr (DimrZip) zip = NULL;
-  const DimrZipEntry *entry = NULL;
+  const DimrZipEntry *entry;
   DimrTorchReader self;
   gboolean ok = FALSE;
 
   reader_init (&self, bytes, file, cancellable, error);
-  zip = dimr_zip_open (self.data, self.size, file, error);
-  if (zip != NULL)
-    entry = find_pickle (&self, zip);
+  entry = find_pickle (&self, zip);
   if (entry != NULL)
     self.pickle = dimr_pickle_parse (self.data + entry->offset, entry->size, entry->offset, file, NULL, error);
   if (self.pickle != NULL)

@@ -14,6 +14,8 @@
 
 #include <gio/gio.h>
 
+#include "core/weights/dimr-zip.h"
+
 G_BEGIN_DECLS
 
 /* What a reader of PyTorch files found. */
@@ -29,8 +31,9 @@ gboolean dimr_torch_sniff_legacy (const guint8  *data,
 gboolean dimr_torch_sniff_pickle (const guint8  *data,
                                   gsize          size);
 
-/* @out is set on success only; release its table. @file is what errors call the file. */
+/* @out is set on success only; release its table. @file is what errors call the file, @zip its directory. */
 gboolean dimr_torch_read_zip     (GBytes        *bytes,
+                                  DimrZip       *zip,
                                   const char    *file,
                                   GCancellable  *cancellable,
                                   DimrTorch     *out,

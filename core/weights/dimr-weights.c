@@ -57,19 +57,51 @@ weights_new (GHashTable *tensors,
   return self;
 }
 
+/* The directory of an archive; of @mapping, or NULL, single pages are read for it: before every tensor stands a header. */
+static DimrZip *
+open_zip (GBytes       *bytes,
+          DimrMapping  *mapping,
+          const char   *file,
+          GError      **error)
+{
+  gsize size;
+  const guint8 *data = g_bytes_get_data (bytes, &size);
+  DimrZip *zip;
+
+  if (mapping != NULL)
+    dimr_mapping_set_sparse (mapping, TRUE);
+  zip = dimr_zip_open (data, size, file, error);
+  if (mapping != NULL)
+    dimr_mapping_set_sparse (mapping, FALSE);
+  return zip;
+}
+
 static DimrWeights *
 open_torch (GBytes       *bytes,
+            DimrMapping  *mapping,
             const char   *file,
-            gboolean      legacy,
             GCancellable *cancellable,
             GError      **error)
 {
+  g_autoptr (DimrZip) zip = open_zip (bytes, mapping, file, error);
   DimrTorch torch;
 
-  if (legacy ? !dimr_torch_read_legacy (bytes, file, cancellable, &torch, error)
-             : !dimr_torch_read_zip (bytes, file, cancellable, &torch, error))
+  if (zip == NULL || !dimr_torch_read_zip (bytes, zip, file, cancellable, &torch, error))
     return NULL;
-  return weights_new (torch.tensors, NULL, legacy ? "PyTorch (before 1.6)" : "PyTorch", torch.table);
+  return weights_new (torch.tensors, NULL, "PyTorch", torch.table);
+}
+
+static DimrWeights *
+open_torch_legacy (GBytes       *bytes,
+                   const char   *file,
+                   GCancellable *cancellable,
+                   GError      **error)
+{
+  DimrTorch torch;
+
+  if (!dimr_torch_read_legacy (bytes, file, cancellable, &torch, error))
+    return NULL;
+  return weights_new (torch.tensors, NULL, "PyTorch (before 1.6)", torch.table);
 }
 
 /* What else comes under such a name. */
@@ -97,16 +129,17 @@ describe_stranger (const guint8 *data,
   return "it is neither safetensors nor a checkpoint of PyTorch, and needed is one of them (.safetensors, .pth, .pt or .ckpt)";
 }
 
-DimrWeights *
-dimr_weights_open_bytes (GBytes       *bytes,
-                         const char   *file,
-                         GCancellable *cancellable,
-                         GError      **error)
+/* @mapping: where @bytes are, or NULL. */
+static DimrWeights *
+open_bytes (GBytes       *bytes,
+            DimrMapping  *mapping,
+            const char   *file,
+            GCancellable *cancellable,
+            GError      **error)
 {
   gsize size;
   const guint8 *data = g_bytes_get_data (bytes, &size);
 
-  g_return_val_if_fail (file != NULL, NULL);
   if (g_cancellable_set_error_if_cancelled (cancellable, error))
     return NULL;
   if (size == 0)
@@ -119,12 +152,22 @@ dimr_weights_open_bytes (GBytes       *bytes,
       return tensors != NULL ? weights_new (tensors, metadata, "safetensors", NULL) : NULL;
     }
   if (dimr_zip_sniff (data, size))
-    return open_torch (bytes, file, FALSE, cancellable, error);
+    return open_torch (bytes, mapping, file, cancellable, error);
   if (dimr_torch_sniff_legacy (data, size))
-    return open_torch (bytes, file, TRUE, cancellable, error);
+    return open_torch_legacy (bytes, file, cancellable, error);
   if (dimr_torch_sniff_pickle (data, size))
     return dimr_torch_refuse_pickle (bytes, file, error), NULL;
   return dimr_refuse (error, file, 0, "%s", describe_stranger (data, size)), NULL;
+}
+
+DimrWeights *
+dimr_weights_open_bytes (GBytes       *bytes,
+                         const char   *file,
+                         GCancellable *cancellable,
+                         GError      **error)
+{
+  g_return_val_if_fail (bytes != NULL && file != NULL, NULL);
+  return open_bytes (bytes, NULL, file, cancellable, error);
 }
 
 DimrWeights *
@@ -145,10 +188,7 @@ dimr_weights_open (const char   *path,
     return NULL;
   bytes = dimr_mapping_ref_bytes (mapping);
   file = g_filename_display_basename (path);
-  /* An archive has a header before every tensor. */
-  dimr_mapping_set_sparse (mapping, TRUE);
-  self = dimr_weights_open_bytes (bytes, file, cancellable, error);
-  dimr_mapping_set_sparse (mapping, FALSE);
+  self = open_bytes (bytes, mapping, file, cancellable, error);
   if (self == NULL)
     return NULL;
   self->path = g_strdup (path);

@@ -122,6 +122,7 @@ test_learns (gconstpointer data)
   g_assert_no_error (error);
   learner = dimr_learner_new (ours.parameters, ours.average, ours.optimizer, trainer, DIMR_DEVICE (device), 2, &error);
   g_assert_no_error (error);
+  g_assert_true (dimr_learner_is_resident (learner));
   for (guint step = 0; step < 3; step++)
     {
       const float *gradients;
@@ -174,6 +175,7 @@ test_sums (void)
   trainer = open_trainer (&fixture, fixture.parameters, DIMR_DEVICE (device), DIMR_PRECISION_F32, &error);
   learner = dimr_learner_new (fixture.parameters, NULL, fixture.optimizer, trainer, DIMR_DEVICE (device), 2, &error);
   g_assert_no_error (error);
+  g_assert_true (dimr_learner_is_resident (learner));
   expected = g_new0 (float, length);
   for (guint leaf = 0; leaf < LEAVES; leaf++)
     {

@@ -9,6 +9,7 @@
 #include <math.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 /* --- Reader --- */
 
@@ -487,6 +488,12 @@ test_no_failure_leaves_a_file (Fixture      *f,
   g_assert_error (error, DIMR_ERROR, DIMR_ERROR_FILE);
   g_assert_cmpuint (n_files (f->folder), ==, 1);
   g_assert_cmpint (g_rmdir (f->path), ==, 0);
+  g_clear_error (&error);
+  /* It is a pipe, which no file may take the place of. */
+  g_assert_cmpint (mkfifo (f->path, 0600), ==, 0);
+  g_assert_false (dimr_weights_convert (weights, f->path, NULL, NULL, NULL, NULL, &error));
+  g_assert_error (error, DIMR_ERROR, DIMR_ERROR_FILE);
+  g_assert_cmpint (g_unlink (f->path), ==, 0);
   g_clear_error (&error);
 
   g_assert_false (dimr_weights_convert (weights, f->path, NULL, half, on_progress, &progress, &error));

@@ -192,7 +192,12 @@ turned (const CudaUpdatePiece &piece, size_t i)
   const size_t taps = static_cast<size_t> (piece.taps), d = static_cast<size_t> (piece.depth);
   const size_t row = i / (d * taps), c = i / taps % d, tap = i % taps;
 
-  return piece.copy == CUDA_COPY_DEPTHWISE ? tap * static_cast<size_t> (piece.rows) + row : (row * taps + tap) * d + c;
+  switch (piece.copy)
+    {
+    case CUDA_COPY_DEPTHWISE: return tap * static_cast<size_t> (piece.rows) + row;
+    case CUDA_COPY_DEPTHWISE_FLIPPED: return (taps - 1 - tap) * static_cast<size_t> (piece.rows) + row;
+    default: return (row * taps + tap) * d + c;
+    }
 }
 
 /* Numbers [i, i + 4) of the piece, as the network's kernels want them. */
@@ -220,6 +225,7 @@ copy_out (const CudaUpdatePiece &piece, int i, const float (&values)[4])
           halves[piece.first + i + k] = __float2bfloat16_rn (values[k]);
       break;
     case CUDA_COPY_DEPTHWISE:
+    case CUDA_COPY_DEPTHWISE_FLIPPED:
     case CUDA_COPY_IMAGE_CONV:
       for (int k = 0; k < 4 && i + k < piece.n; k++)
         floats[turned (piece, piece.first + i + k)] = values[k];
@@ -268,9 +274,10 @@ training_update_kernel (const CudaUpdatePiece *__restrict__ pieces,
                         const __grid_constant__ Arrays      arrays)
 {
   const CudaUpdatePiece &piece = pieces[blockIdx.x];
-  const float keep = piece.decays ? u.keep : 1.f;
+  float keep;
 
   kernel_begin ();
+  keep = piece.decays ? u.keep : 1.f;
   for (int i = 4 * static_cast<int> (threadIdx.x); i < piece.n; i += 4 * THREADS)
     {
       const size_t at = piece.at + static_cast<size_t> (i);
