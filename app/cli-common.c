@@ -157,6 +157,14 @@ studio_cli_run (StudioCliWork  work,
   return run.ok;
 }
 
+void
+studio_cli_print_path (const char *path)
+{
+  fputs (path, stdout);
+  fputc ('\n', stdout);
+  fflush (stdout);
+}
+
 JsonBuilder *
 studio_cli_event_new (const char *event)
 {
@@ -172,10 +180,12 @@ studio_cli_event_string (JsonBuilder *event,
                          const char  *member,
                          const char  *value)
 {
-  if (value == NULL)
+  g_autofree char *valid = value != NULL ? g_utf8_make_valid (value, -1) : NULL;
+
+  if (valid == NULL)
     return;
   json_builder_set_member_name (event, member);
-  json_builder_add_string_value (event, value);
+  json_builder_add_string_value (event, valid);
 }
 
 void

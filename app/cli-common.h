@@ -73,11 +73,15 @@ gboolean        studio_cli_run      (StudioCliWork  work,
                                      gpointer       data,
                                      GError       **error);
 
+/* A line with nothing but @path, byte for byte: g_print() would write it in the locale's characters, and
+ * another program looks for a file of that name. */
+void            studio_cli_print_path (const char *path);
+
 /* JSON lines: an open object with its "event"; members are added, then it is printed (transfer full). */
 JsonBuilder    *studio_cli_event_new    (const char  *event);
 void            studio_cli_event_string (JsonBuilder *event,
                                          const char  *member,
-                                         const char  *value);   /* left out where NULL */
+                                         const char  *value);   /* left out where NULL; bytes that are no UTF-8, as names of files may hold, become U+FFFD */
 void            studio_cli_event_int    (JsonBuilder *event,
                                          const char  *member,
                                          guint64      value);   /* a string of digits above 2^53 */

@@ -80,6 +80,6 @@ studio_cli_forward (int    argc,
   self.taps = (const char *const *) taps;
   if (!studio_cli_run (forward, &self, &error))
     return studio_cli_report (error, FALSE);
-  g_print ("%s\n", output);
+  studio_cli_print_path (output);
   return STUDIO_EXIT_OK;
 }

@@ -5,7 +5,6 @@
 #include "app/cli-generate-options.h"
 #include "app/cli-progress.h"
 
-
 #include <errno.h>
 #include <glib/gstdio.h>
 #include <string.h>
@@ -315,7 +314,8 @@ on_image_done (DimrJob *job,
   if (run->options->json)
     print_image_json (index, path, recipe);
   else
-    g_print ("%s\n", path);
+    studio_cli_print_path (path);
+  dimr_job_drop_image (job, index);
 }
 
 static int

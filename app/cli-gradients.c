@@ -88,6 +88,6 @@ studio_cli_gradients (int    argc,
   self.output = output;
   if (!studio_cli_run (compute, &self, &error))
     return studio_cli_report (error, FALSE);
-  g_print ("%s\n", output);
+  studio_cli_print_path (output);
   return STUDIO_EXIT_OK;
 }

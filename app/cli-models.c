@@ -264,7 +264,7 @@ import_one (Import    *self,
       studio_cli_event_print (event);
     }
   else
-    g_print ("%s\n", self->imported);
+    studio_cli_print_path (self->imported);
   g_clear_pointer (&self->imported, g_free);
   return TRUE;
 }

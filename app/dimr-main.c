@@ -6,6 +6,7 @@
 #include "kernels/dimr-kernels.h"
 
 #include <locale.h>
+#include <stdio.h>
 #include <string.h>
 
 #define USAGE_WIDTH 37
@@ -69,9 +70,9 @@ run_command (int    argc,
   return refuse_command (argv[0]);
 }
 
-int
-main (int    argc,
-      char **argv)
+static int
+run (int    argc,
+     char **argv)
 {
   setlocale (LC_ALL, "");
   bindtextdomain (GETTEXT_PACKAGE, LOCALEDIR);
@@ -103,4 +104,17 @@ main (int    argc,
     }
   dimr_kernels_init ();
   return run_command (argc - 1, argv + 1);
+}
+
+int
+main (int    argc,
+      char **argv)
+{
+  const int status = run (argc, argv);
+
+  /* Results that did not arrive, as on a full disk, are a failure. */
+  if (fflush (stdout) == 0 && !ferror (stdout))
+    return status;
+  g_printerr (_("dimr: not all results could be written to the standard output; see whether there is room where it goes.\n"));
+  return status != STUDIO_EXIT_OK ? status : STUDIO_EXIT_FAILED;
 }

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <glib/gstdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* Returns FALSE with errno set. */
@@ -47,6 +48,20 @@ sync_folder (const char *folder)
 }
 
 gboolean
+dimr_file_check_target (const char  *path,
+                        GError     **error)
+{
+  struct stat info;
+
+  g_return_val_if_fail (path != NULL, FALSE);
+  if (stat (path, &info) != 0 || S_ISREG (info.st_mode) || S_ISDIR (info.st_mode))
+    return TRUE;
+  g_set_error (error, DIMR_ERROR, DIMR_ERROR_FILE,
+               "“%s” is a device, a pipe or a socket, which would be replaced by a file: name a file instead.", path);
+  return FALSE;
+}
+
+gboolean
 dimr_file_write_atomic (const char  *path,
                         GBytes      *bytes,
                         GError     **error)
@@ -61,6 +76,8 @@ dimr_file_write_atomic (const char  *path,
   g_return_val_if_fail (path != NULL && bytes != NULL, FALSE);
   g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
 
+  if (!dimr_file_check_target (path, error))
+    return FALSE;
   data = g_bytes_get_data (bytes, &size);
   folder = g_path_get_dirname (path);
   temporary = g_strdup_printf ("%s/.dimr-part-XXXXXX", folder);

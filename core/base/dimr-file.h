@@ -8,6 +8,10 @@
 
 G_BEGIN_DECLS
 
+/* FALSE where @path is something that a file must not take the place of: a device, as /dev/null, or a pipe, also behind
+ * a link. A folder is none of that: renaming to it fails by itself. DIMR_ERROR_FILE. */
+gboolean dimr_file_check_target (const char  *path,
+                                 GError     **error);
 /* Writes @bytes to a temporary file beside @path, flushes it to the disk, renames it to @path and
  * flushes the folder: after a crash or a power cut there is the old file or the new one, never a
  * part. Replaces an existing file; keeps no link to it. Blocks on the disk: for worker threads.

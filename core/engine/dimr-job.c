@@ -42,6 +42,7 @@ struct _DimrJob
   GMutex lock;
   DimrJobProgress posted;
   Picture *posted_pictures; /* [n_images]: news only; image is NULL where there are none */
+  guint posted_begin, posted_end; /* news lie within; equal where there are none */
   DimrJobDevice posted_device; /* likewise; NULL where there are no news */
   char *posted_note;
   GError *posted_error;
@@ -155,7 +156,7 @@ take_news (DimrJob *self)
   g_mutex_lock (&self->lock);
   self->pending = FALSE;
   self->progress = self->posted;
-  for (guint i = 0; i < self->n_images; i++)
+  for (guint i = self->posted_begin; i < self->posted_end; i++)
     {
       Picture *news = &self->posted_pictures[i];
 
@@ -170,6 +171,7 @@ take_news (DimrJob *self)
         done = g_array_new (FALSE, FALSE, sizeof (guint));
       g_array_append_val (done, i);
     }
+  self->posted_begin = self->posted_end = 0;
   if (self->posted_device.name != NULL)
     {
       g_free ((char *) self->device.name);
@@ -238,6 +240,10 @@ post_picture (DimrJob    *self,
 
   picture_clear (news);
   *news = (Picture){ dimr_image_ref (image), g_strdup (path), done };
+  if (self->posted_begin == self->posted_end)
+    self->posted_begin = index;
+  self->posted_begin = MIN (self->posted_begin, index);
+  self->posted_end = MAX (self->posted_end, index + 1);
 }
 
 void
@@ -476,6 +482,14 @@ dimr_job_peek_image (DimrJob *self,
 {
   g_return_val_if_fail (DIMR_IS_JOB (self) && index < self->n_images, NULL);
   return self->pictures[index].image;
+}
+
+void
+dimr_job_drop_image (DimrJob *self,
+                     guint    index)
+{
+  g_return_if_fail (DIMR_IS_JOB (self) && index < self->n_images && self->pictures[index].done);
+  g_clear_pointer (&self->pictures[index].image, dimr_image_unref);
 }
 
 gboolean

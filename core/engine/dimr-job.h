@@ -52,6 +52,10 @@ double             dimr_job_get_seconds_elapsed  (DimrJob *self);
 /* The final picture, or the latest preview (x0), or NULL (transfer none). */
 DimrImage         *dimr_job_peek_image           (DimrJob *self,
                                                   guint    index);
+/* Gives up the pixels of a picture that is done and that nobody looks at any more: long runs that save
+ * theirs need no memory for them. Its path and recipe stay; peek_image() tells NULL from now on. */
+void               dimr_job_drop_image           (DimrJob *self,
+                                                  guint    index);
 gboolean           dimr_job_is_image_done        (DimrJob *self,
                                                   guint    index);
 /* What makes picture @index again; available from the start (transfer full). */

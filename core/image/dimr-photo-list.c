@@ -4,8 +4,28 @@
 #include "core/base/dimr-error.h"
 
 #include <string.h>
+#include <sys/stat.h>
 
 #define MAX_DEPTH 8
+
+/* A folder that is being read, and the one it lies in. */
+typedef struct Folder
+{
+  const struct Folder *parent;
+  guint depth;
+  dev_t device;
+  ino_t inode;
+} Folder;
+
+/* A link may lead back to where it lies; its pictures would be found again and again. */
+static gboolean
+leads_back (const Folder *self)
+{
+  for (const Folder *above = self->parent; above != NULL; above = above->parent)
+    if (above->device == self->device && above->inode == self->inode)
+      return TRUE;
+  return FALSE;
+}
 
 gboolean
 dimr_photo_is_name (const char *name)
@@ -23,13 +43,15 @@ dimr_photo_is_name (const char *name)
 
 static gboolean
 walk (const char    *folder,
-      guint          depth,
+      const Folder  *parent,
       GPtrArray     *paths,
       GCancellable  *cancellable,
       GError       **error)
 {
   g_autoptr (GError) local_error = NULL;
   g_autoptr (GDir) dir = g_dir_open (folder, 0, &local_error);
+  Folder self = { .parent = parent, .depth = parent != NULL ? parent->depth + 1 : 0 };
+  struct stat info;
   const char *name;
 
   if (g_cancellable_set_error_if_cancelled (cancellable, error))
@@ -39,14 +61,21 @@ walk (const char    *folder,
       g_set_error (error, DIMR_ERROR, DIMR_ERROR_FILE, "The folder “%s” could not be read: %s.", folder, local_error->message);
       return FALSE;
     }
+  if (stat (folder, &info) == 0)
+    {
+      self.device = info.st_dev;
+      self.inode = info.st_ino;
+      if (leads_back (&self))
+        return TRUE;
+    }
   while ((name = g_dir_read_name (dir)) != NULL)
     {
       g_autofree char *path = g_build_filename (folder, name, NULL);
 
       if (dimr_photo_is_name (name))
         g_ptr_array_add (paths, g_steal_pointer (&path));
-      else if (name[0] != '.' && depth < MAX_DEPTH && g_file_test (path, G_FILE_TEST_IS_DIR) &&
-               !walk (path, depth + 1, paths, cancellable, error))
+      else if (name[0] != '.' && self.depth < MAX_DEPTH && g_file_test (path, G_FILE_TEST_IS_DIR) &&
+               !walk (path, &self, paths, cancellable, error))
         return FALSE;
     }
   return TRUE;
@@ -67,7 +96,7 @@ dimr_photo_list_folder (const char    *folder,
 {
   g_autoptr (GPtrArray) found = g_ptr_array_new_with_free_func (g_free);
 
-  if (!walk (folder, 0, found, cancellable, error))
+  if (!walk (folder, NULL, found, cancellable, error))
     return FALSE;
   g_ptr_array_sort (found, compare_paths);
   g_ptr_array_extend_and_steal (paths, g_steal_pointer (&found));

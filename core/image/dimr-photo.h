@@ -25,7 +25,8 @@ void       dimr_photo_fit    (const DimrImage  *image,
 
 /* Whether @name ends as those of JPEG and PNG files do, and is not hidden. */
 gboolean   dimr_photo_is_name (const char       *name);
-/* Adds the paths of all such files in @folder and below, sorted, to @paths, which owns them. DIMR_ERROR_FILE. */
+/* Adds the paths of all such files in @folder and below, sorted, to @paths, which owns them; links to folders
+ * are followed, but not back to one that they lie in. DIMR_ERROR_FILE. */
 gboolean   dimr_photo_list_folder (const char   *folder,
                                    GPtrArray    *paths,
                                    GCancellable *cancellable,

@@ -35,7 +35,7 @@ deliver (gpointer data)
   return G_SOURCE_REMOVE;
 }
 
-/* The thread gives its entries away with the last news of each, so that they end in the main context. */
+/* Entries end in the main context, where widgets show them. */
 typedef struct
 {
   GPtrArray *entries;
@@ -95,13 +95,31 @@ hash_in_thread (GTask        *task,
     g_task_return_boolean (task, TRUE);
 }
 
+static void
+on_hashed (GObject      *source,
+           GAsyncResult *result,
+           gpointer      user_data)
+{
+  g_autoptr (GTask) outer = user_data;
+  Hashing *hashing = g_task_get_task_data (G_TASK (result));
+  GError *error = NULL;
+
+  /* The thread is through with them, though the pool may hold its task a little longer. */
+  g_ptr_array_set_size (hashing->entries, 0);
+  if (g_task_propagate_boolean (G_TASK (result), &error))
+    g_task_return_boolean (outer, TRUE);
+  else
+    g_task_return_error (outer, error);
+}
+
 void
 dimr_library_hash_async (DimrLibrary         *self,
                          GCancellable        *cancellable,
                          GAsyncReadyCallback  callback,
                          gpointer             user_data)
 {
-  g_autoptr (GTask) task = NULL;
+  g_autoptr (GTask) inner = NULL;
+  GTask *outer;
   Hashing *hashing;
 
   g_return_if_fail (DIMR_IS_LIBRARY (self));
@@ -116,10 +134,12 @@ dimr_library_hash_async (DimrLibrary         *self,
       if (dimr_entry_get_weights_path (entry) != NULL && dimr_entry_get_hash (entry) == NULL)
         g_ptr_array_add (hashing->entries, g_steal_pointer (&entry));
     }
-  task = g_task_new (self, cancellable, callback, user_data);
-  g_task_set_source_tag (task, dimr_library_hash_async);
-  g_task_set_task_data (task, hashing, (GDestroyNotify) hashing_free);
-  g_task_run_in_thread (task, hash_in_thread);
+  outer = g_task_new (self, cancellable, callback, user_data);
+  g_task_set_source_tag (outer, dimr_library_hash_async);
+  /* No source: a thread must never be the one that drops the library's last reference. */
+  inner = g_task_new (NULL, cancellable, on_hashed, outer);
+  g_task_set_task_data (inner, hashing, (GDestroyNotify) hashing_free);
+  g_task_run_in_thread (inner, hash_in_thread);
 }
 
 gboolean

@@ -8,6 +8,7 @@
 #include "core/library/dimr-library.h"
 
 #include "core/base/dimr-error.h"
+#include "core/base/dimr-file.h"
 #include "core/base/dimr-hash.h"
 
 #include <errno.h>
@@ -180,7 +181,7 @@ copy_folder (Copy        *self,
       if (!copy_file (self, source, target, error))
         return FALSE;
     }
-  return TRUE;
+  return dimr_file_sync_folder (to, error);
 }
 
 /* TRUE where the weights behind both paths have the same content. */
@@ -246,7 +247,7 @@ dimr_library_import (const char          *folder,
     }
   name = g_path_get_basename (dimr_entry_get_path (entry));
   target = g_build_filename (folder, name, NULL);
-  hidden = g_strdup_printf (".%s.%08x", name, g_random_int ());
+  hidden = g_strdup_printf (".import-%08x", g_random_int ());
   temporary = g_build_filename (folder, hidden, NULL);
 
   if (g_file_test (target, G_FILE_TEST_EXISTS))
@@ -273,5 +274,5 @@ dimr_library_import (const char          *folder,
       remove_temporary (temporary);
       return NULL;
     }
-  return g_steal_pointer (&target);
+  return dimr_file_sync_folder (folder, error) ? g_steal_pointer (&target) : NULL;
 }

@@ -199,6 +199,67 @@ test_devices_lists_the_cpu (void)
   g_assert_nonnull (strstr (result.out, "cpu"));
 }
 
+/* Runs @script with sh, where $dimr is the program; returns its exit code. */
+static int
+run_script (const char  *script,
+            char       **out,
+            char       **err)
+{
+  g_autofree char *all = g_strdup_printf ("DIMR_DATA_DIR='%s' export DIMR_DATA_DIR; dimr='%s'; %s", SOURCE_DATA_DIR, DIMR_PROGRAM, script);
+  const char *words[] = { "sh", "-c", all, NULL };
+  g_autoptr (GSubprocess) process = NULL;
+  g_autoptr (GBytes) out_bytes = NULL, err_bytes = NULL;
+  g_autoptr (GError) error = NULL;
+
+  process = g_subprocess_newv (words, G_SUBPROCESS_FLAGS_STDOUT_PIPE | G_SUBPROCESS_FLAGS_STDERR_PIPE, &error);
+  g_assert_no_error (error);
+  g_subprocess_communicate (process, NULL, NULL, &out_bytes, &err_bytes, &error);
+  g_assert_no_error (error);
+  *out = g_strndup (g_bytes_get_data (out_bytes, NULL), g_bytes_get_size (out_bytes));
+  *err = g_strndup (g_bytes_get_data (err_bytes, NULL), g_bytes_get_size (err_bytes));
+  return g_subprocess_get_exit_status (process);
+}
+
+static void
+test_lost_output_is_a_failure (void)
+{
+  static const char * const scripts[] = { "$dimr devices >/dev/full", "$dimr devices --json >/dev/full", "$dimr --help >/dev/full" };
+
+  if (!g_file_test ("/dev/full", G_FILE_TEST_EXISTS))
+    {
+      g_test_skip ("there is no /dev/full");
+      return;
+    }
+  for (guint i = 0; i < G_N_ELEMENTS (scripts); i++)
+    {
+      g_autofree char *out = NULL, *err = NULL;
+
+      g_assert_cmpint (run_script (scripts[i], &out, &err), ==, 1);
+      g_assert_nonnull (strstr (err, "standard output"));
+    }
+}
+
+static void
+test_paths_are_printed_as_they_are (void)
+{
+  g_autofree char *folder = cli_make_folder (), *script = NULL, *out = NULL, *err = NULL, *json = NULL;
+
+  /* A script that runs in no locale still finds its files. */
+  script = g_strdup_printf ("cd %s && name=$(printf 'B\303\274cher') && LC_ALL=C $dimr generate --class %d --steps 1 --seed 1 -q --out $name", folder,
+                            cli_get_class ());
+  g_assert_cmpint (run_script (script, &out, &err), ==, 0);
+  g_assert_true (g_str_has_prefix (out, "B\303\274cher/000000-"));
+
+  /* JSON is UTF-8 whatever files are called. */
+  g_free (script);
+  g_free (err);
+  script = g_strdup_printf ("cd %s && name=$(printf 'B\374cher') && $dimr generate --class %d --steps 1 --seed 1 --json --out $name; rm -rf B*", folder,
+                            cli_get_class ());
+  g_assert_cmpint (run_script (script, &json, &err), ==, 0);
+  g_assert_true (g_utf8_validate (json, -1, NULL));
+  cli_remove_folder (g_steal_pointer (&folder));
+}
+
 int
 main (int    argc,
       char **argv)
@@ -210,6 +271,8 @@ main (int    argc,
   g_test_add_func ("/cli/usage/values-out-of-range-are-explained", test_values_out_of_range_are_explained);
   g_test_add_func ("/cli/usage/failures-are-exit-code-1", test_failures_are_exit_code_one);
   g_test_add_func ("/cli/usage/errors-are-json-lines-too", test_errors_are_json_lines_too);
+  g_test_add_func ("/cli/output/lost-output-is-a-failure", test_lost_output_is_a_failure);
+  g_test_add_func ("/cli/output/paths-are-printed-as-they-are", test_paths_are_printed_as_they_are);
   g_test_add_func ("/cli/devices/lists-the-cpu", test_devices_lists_the_cpu);
   return g_test_run ();
 }

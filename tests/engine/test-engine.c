@@ -280,6 +280,11 @@ test_saved_before_announced (void)
       g_assert_cmpint (recipe->class_index, ==, request->classes[i]);
       g_assert_cmpuint (recipe->seed, ==, 11);
       g_assert_nonnull (recipe->model_hash);
+      /* Who needs the pixels no more keeps the rest. */
+      dimr_job_drop_image (first, i);
+      g_assert_null (dimr_job_peek_image (first, i));
+      g_assert_true (dimr_job_is_image_done (first, i));
+      g_assert_nonnull (dimr_job_peek_path (first, i));
     }
   /* The same picture keeps its file; another picture never takes it. */
   again = run (engine, request, &seen[1]);

@@ -7,6 +7,7 @@
 #include <math.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static DimrRecipe *
 make_recipe (void)
@@ -447,6 +448,32 @@ test_failed_write_leaves_nothing (void)
   g_rmdir (folder);
 }
 
+/* As root, a run with “--output /dev/null” must not leave the machine without it. */
+static void
+test_devices_are_not_replaced (void)
+{
+  g_autofree char *folder = make_folder ();
+  g_autofree char *pipe = g_build_filename (folder, "pipe", NULL);
+  g_autofree char *link = g_build_filename (folder, "link", NULL);
+  g_autoptr (GBytes) bytes = g_bytes_new_static ("abc", 3);
+
+  g_assert_cmpint (mkfifo (pipe, 0600), ==, 0);
+  g_assert_cmpint (symlink ("/dev/null", link), ==, 0);
+  for (guint i = 0; i < 2; i++)
+    {
+      g_autoptr (GError) error = NULL;
+
+      g_assert_false (dimr_file_write_atomic (i == 0 ? pipe : link, bytes, &error));
+      g_assert_error (error, DIMR_ERROR, DIMR_ERROR_FILE);
+    }
+  g_assert_false (g_file_test (pipe, G_FILE_TEST_IS_REGULAR));
+  g_assert_true (g_file_test (link, G_FILE_TEST_IS_SYMLINK));
+  g_assert_cmpuint (count_files (folder), ==, 2);
+  g_unlink (pipe);
+  g_unlink (link);
+  g_rmdir (folder);
+}
+
 static void
 test_write_replaces_the_old_file (void)
 {
@@ -485,6 +512,7 @@ main (int    argc,
   g_test_add_func ("/image/png/says-that-there-is-no-recipe", test_picture_without_recipe);
   g_test_add_func ("/image/png/damaged-pictures-are-refused", test_damaged_pictures_are_refused);
   g_test_add_func ("/image/file/failed-write-leaves-nothing", test_failed_write_leaves_nothing);
+  g_test_add_func ("/image/file/devices-are-not-replaced", test_devices_are_not_replaced);
   g_test_add_func ("/image/file/write-replaces-the-old-file", test_write_replaces_the_old_file);
   return g_test_run ();
 }

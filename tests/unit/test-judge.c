@@ -9,6 +9,7 @@
 #include <glib/gstdio.h>
 #include <math.h>
 #include <string.h>
+#include <unistd.h>
 
 /* A symmetric matrix of random numbers in [−1, 1]. */
 static double *
@@ -175,6 +176,7 @@ test_list (void)
   static const char * const names[] = { "b.png", "a.JPG", "note.txt", ".hidden.png" };
   g_autofree char *folder = train_make_folder (), *below = g_build_filename (folder, "below", NULL);
   g_autofree char *empty = g_build_filename (folder, "empty", NULL), *single = g_build_filename (folder, "note.txt", NULL);
+  g_autofree char *loop = g_build_filename (below, "loop", NULL);
   const char *paths[] = { single, folder, NULL }, *none[] = { empty, NULL }, *missing[] = { "/nowhere/at/all", NULL };
   g_autoptr (GPtrArray) files = NULL;
   g_autoptr (GError) error = NULL;
@@ -185,6 +187,8 @@ test_list (void)
       g_autofree char *path = g_build_filename (i == 0 ? below : folder, names[i], NULL);
       g_assert_true (g_file_set_contents (path, "x", 1, NULL));
     }
+  /* A link back up is no second set of the same pictures. */
+  g_assert_cmpint (symlink (folder, loop), ==, 0);
   /* A file that is named is taken whatever its name. */
   files = dimr_pictures_list (paths, NULL, &error);
   g_assert_no_error (error);

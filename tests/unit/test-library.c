@@ -10,6 +10,7 @@
 #include <glib/gstdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <utime.h>
 
 /* A folder of our own for each test, with an empty cache of hashes and no cache of other programs. */
 typedef struct
@@ -274,6 +275,45 @@ test_scan_and_hash (Place         *place,
 }
 
 static void
+note_thread (gpointer  data,
+             GObject  *object)
+{
+  g_atomic_pointer_set ((GThread **) data, g_thread_self ());
+}
+
+/* Widgets look at the library and its entries: neither may end in the thread that hashes. */
+static void
+test_hashing_ends_here (Place         *place,
+                        gconstpointer  data)
+{
+  g_autofree char *folder = make_model (place->models, "small");
+  g_autofree char *weights = g_build_filename (folder, "model.safetensors", NULL);
+
+  for (guint i = 0; i < 50; i++)
+    {
+      /* Of another time, its hash is not known. */
+      const struct utimbuf times = { .actime = 1 + i, .modtime = 1 + i };
+      DimrLibrary *library = dimr_library_new (place->models);
+      GThread *ended[2] = { NULL };
+      DimrEntry *entry;
+
+      g_assert_cmpint (g_utime (weights, (struct utimbuf *) &times), ==, 0);
+      scan (library);
+      entry = dimr_library_find (library, folder);
+      g_object_weak_ref (G_OBJECT (entry), note_thread, &ended[0]);
+      g_object_weak_ref (G_OBJECT (library), note_thread, &ended[1]);
+      dimr_library_hash_async (library, NULL, NULL, NULL);
+      g_object_unref (library);
+      while (g_atomic_pointer_get (&ended[0]) == NULL || g_atomic_pointer_get (&ended[1]) == NULL)
+        {
+          g_main_context_iteration (NULL, FALSE);
+          g_thread_yield ();
+        }
+      g_assert_true (ended[0] == g_thread_self () && ended[1] == g_thread_self ());
+    }
+}
+
+static void
 test_changed_file (Place         *place,
                    gconstpointer  data)
 {
@@ -421,6 +461,7 @@ main (int    argc,
   ADD ("entry/other", test_entry_other);
   ADD ("hash/is-remembered", test_hash_is_remembered);
   ADD ("hash/errors", test_hash_errors);
+  ADD ("hashing-ends-here", test_hashing_ends_here);
   ADD ("scan-and-hash", test_scan_and_hash);
   ADD ("changed-file-is-noticed", test_changed_file);
   ADD ("autoencoder-of-the-library", test_autoencoder_of_the_library);

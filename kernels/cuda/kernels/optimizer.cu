@@ -274,9 +274,10 @@ training_update_kernel (const CudaUpdatePiece *__restrict__ pieces,
                         const __grid_constant__ Arrays      arrays)
 {
   const CudaUpdatePiece &piece = pieces[blockIdx.x];
-  const float keep = piece.decays ? u.keep : 1.f;
+  float keep;
 
   kernel_begin ();
+  keep = piece.decays ? u.keep : 1.f;
   for (int i = 4 * static_cast<int> (threadIdx.x); i < piece.n; i += 4 * THREADS)
     {
       const size_t at = piece.at + static_cast<size_t> (i);
