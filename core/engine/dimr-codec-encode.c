@@ -9,6 +9,7 @@
 #include "core/engine/dimr-encoder.h"
 #include "core/image/dimr-png.h"
 #include "core/train/dimr-dataset.h"
+#include "core/weights/dimr-safetensors-stream.h"
 
 #include <string.h>
 
@@ -263,17 +264,8 @@ make_metadata (const Source *self)
   return metadata;
 }
 
-/* The classes of a set as "y" [N]. */
-static void
-add_labels (const Source    *self,
-            DimrCodecOutput *output)
-{
-  gint64 *labels = g_new (gint64, self->n);
-
-  for (guint i = 0; i < self->n; i++)
-    labels[i] = dimr_dataset_get_class (self->set, i);
-  dimr_codec_output_take (output, "y", DIMR_DTYPE_I64, DIMR_SHAPE (self->n), labels);
-}
+/* Slots of the file; "y", the classes of a set, is there with one only. */
+enum { MOMENTS, Z, Y };
 
 static gboolean
 encode_all (const DimrCodecRequest       *request,
@@ -285,37 +277,43 @@ encode_all (const DimrCodecRequest       *request,
 {
   const guint factor = dimr_autoencoder_get_factor (config);
   const gint64 h = source->height / factor, w = source->width / factor, c = config->latent_channels;
-  const DimrShape moments_shape = DIMR_SHAPE (source->n, 2 * c, h, w), z_shape = DIMR_SHAPE (source->n, c, h, w);
+  const DimrSafetensorsSlot slots[] = {
+    [MOMENTS] = { "moments", DIMR_DTYPE_F32, DIMR_SHAPE (source->n, 2 * c, h, w) },
+    [Z] = { "z", DIMR_DTYPE_F32, DIMR_SHAPE (source->n, c, h, w) },
+    [Y] = { "y", DIMR_DTYPE_I64, DIMR_SHAPE (source->n) },
+  };
   const gsize len = (gsize) (c * h * w);
   g_autofree float *picture = g_new (float, (gsize) 3 * source->height * source->width);
   g_autofree float *noise = g_new (float, len);
-  g_autofree float *moments = dimr_codec_try_floats (&moments_shape, error);
-  g_autofree float *z = moments != NULL ? dimr_codec_try_floats (&z_shape, error) : NULL;
+  g_autofree float *moments = g_new (float, 2 * len);
+  g_autofree float *z = g_new (float, len);
   g_autoptr (GHashTable) metadata = make_metadata (source);
-  g_auto (DimrCodecOutput) output = { 0 };
+  g_autoptr (DimrSafetensorsStream) stream = NULL;
 
-  if (z == NULL)
+  stream = dimr_safetensors_stream_new (request->output, slots, source->set != NULL ? 3 : 2, metadata, error);
+  if (stream == NULL)
     return FALSE;
   for (guint i = 0; i < source->n; i++)
     {
       DimrCodecPosition position = { request, i, source->n };
+      const gint64 label = source->set != NULL ? dimr_dataset_get_class (source->set, i) : 0;
       g_autofree char *name = dup_name (source, i);
 
       if (!read_picture (source, i, picture, error) ||
-          !dimr_encoder_encode (encoder, picture, moments + 2 * i * len, cancellable, error))
+          !dimr_encoder_encode (encoder, picture, moments, cancellable, error))
         return FALSE;
       if (source->noise != NULL)
         dimr_tensor_read_f32 (source->noise, i * len, len, noise);
       else
         dimr_rng_normal (request->seed, i, DIMR_STREAM_LATENT_NOISE, 0, noise, len);
-      dimr_autoencoder_sample (moments + 2 * i * len, noise, len, z + i * len);
+      dimr_autoencoder_sample (moments, noise, len, z);
+      if (!dimr_safetensors_stream_put (stream, MOMENTS, 2 * i * len, 2 * len, moments, error) ||
+          !dimr_safetensors_stream_put (stream, Z, i * len, len, z, error) ||
+          (source->set != NULL && !dimr_safetensors_stream_put (stream, Y, i, 1, &label, error)))
+        return FALSE;
       dimr_codec_report (&position, 1, source->paths != NULL ? g_ptr_array_index (source->paths, i) : name);
     }
-  dimr_codec_output_take (&output, "moments", DIMR_DTYPE_F32, moments_shape, g_steal_pointer (&moments));
-  dimr_codec_output_take (&output, "z", DIMR_DTYPE_F32, z_shape, g_steal_pointer (&z));
-  if (source->set != NULL)
-    add_labels (source, &output);
-  return dimr_codec_output_write (&output, request->output, metadata, cancellable, error);
+  return dimr_safetensors_stream_finish (stream, error);
 }
 
 gboolean

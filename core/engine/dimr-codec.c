@@ -4,60 +4,10 @@
 #include "core/base/dimr-error.h"
 #include "core/engine/dimr-decoder.h"
 #include "core/image/dimr-png.h"
-#include "core/weights/dimr-safetensors-writer.h"
+#include "core/weights/dimr-safetensors-stream.h"
 
 #include <errno.h>
 #include <glib/gstdio.h>
-
-void
-dimr_codec_output_clear (DimrCodecOutput *self)
-{
-  g_clear_pointer (&self->names, g_ptr_array_unref);
-  g_clear_pointer (&self->tensors, g_ptr_array_unref);
-}
-
-void
-dimr_codec_output_take (DimrCodecOutput *self,
-                        const char      *name,
-                        DimrDType        dtype,
-                        DimrShape        shape,
-                        gpointer         data)
-{
-  if (self->names == NULL)
-    {
-      self->names = g_ptr_array_new ();
-      self->tensors = g_ptr_array_new_with_free_func ((GDestroyNotify) dimr_tensor_unref);
-    }
-  g_ptr_array_add (self->names, (gpointer) name);
-  g_ptr_array_add (self->tensors, dimr_tensor_new_take (dtype, &shape, data));
-}
-
-gboolean
-dimr_codec_output_write (DimrCodecOutput  *self,
-                         const char       *path,
-                         GHashTable       *metadata,
-                         GCancellable     *cancellable,
-                         GError          **error)
-{
-  g_ptr_array_add (self->names, NULL);
-  return dimr_safetensors_write (path, (const char * const *) self->names->pdata, (DimrTensor * const *) self->tensors->pdata,
-                                 metadata, cancellable, NULL, NULL, error);
-}
-
-float *
-dimr_codec_try_floats (const DimrShape  *shape,
-                       GError          **error)
-{
-  guint64 bytes;
-  float *data = NULL;
-
-  if (dimr_shape_n_bytes (shape, DIMR_DTYPE_F32, &bytes) && bytes <= G_MAXSSIZE)
-    data = g_try_malloc (MAX (bytes, 1));
-  if (data == NULL)
-    g_set_error (error, DIMR_ERROR, DIMR_ERROR_MEMORY, "There is not enough memory for a tensor of %" G_GINT64_FORMAT " pictures; take fewer at a time",
-                 shape->dims[0]);
-  return data;
-}
 
 DimrTensor *
 dimr_codec_require (DimrWeights  *file,
@@ -141,30 +91,27 @@ decode_all (const DimrCodecRequest  *request,
             GError                 **error)
 {
   const gboolean one_file = g_str_has_suffix (request->output, ".safetensors");
-  const DimrShape shape = DIMR_SHAPE (one_file ? result->n_pictures : 1, 3, result->height, result->width);
+  const DimrSafetensorsSlot slot = { "decoded", DIMR_DTYPE_F32, DIMR_SHAPE (result->n_pictures, 3, result->height, result->width) };
   const gsize z_len = dimr_tensor_get_n_elements (z) / result->n_pictures, len = (gsize) 3 * result->height * result->width;
   g_autofree float *latent = g_new (float, z_len);
-  g_autofree float *pictures = dimr_codec_try_floats (&shape, error);
-  g_auto (DimrCodecOutput) output = { 0 };
+  g_autofree float *picture = g_new (float, len);
+  g_autoptr (DimrSafetensorsStream) stream = one_file ? dimr_safetensors_stream_new (request->output, &slot, 1, NULL, error) : NULL;
 
-  if (pictures == NULL || (!one_file && !make_folder (request->output, error)))
+  if (one_file ? stream == NULL : !make_folder (request->output, error))
     return FALSE;
   for (guint i = 0; i < result->n_pictures; i++)
     {
       DimrCodecPosition position = { request, i, result->n_pictures };
-      float *picture = one_file ? pictures + i * len : pictures;
       g_autofree char *path = NULL;
 
       dimr_tensor_read_f32 (z, i * z_len, z_len, latent);
       if (!dimr_decoder_decode (decoder, latent, picture, on_decoded, &position, cancellable, error) ||
-          (!one_file && !save_picture (request->output, i, result->height, result->width, picture, &path, error)))
+          (one_file ? !dimr_safetensors_stream_put (stream, 0, i * len, len, picture, error)
+                    : !save_picture (request->output, i, result->height, result->width, picture, &path, error)))
         return FALSE;
       dimr_codec_report (&position, 1, path);
     }
-  if (!one_file)
-    return TRUE;
-  dimr_codec_output_take (&output, "decoded", DIMR_DTYPE_F32, shape, g_steal_pointer (&pictures));
-  return dimr_codec_output_write (&output, request->output, NULL, cancellable, error);
+  return !one_file || dimr_safetensors_stream_finish (stream, error);
 }
 
 gboolean

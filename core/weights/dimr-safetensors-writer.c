@@ -3,6 +3,7 @@
 
 #include "core/base/dimr-error.h"
 #include "core/base/dimr-file.h"
+#include "core/weights/dimr-safetensors-private.h"
 #include "core/weights/dimr-weights-private.h"
 
 #include <errno.h>
@@ -15,18 +16,7 @@
 #define PIECE 65536 /* elements converted at a time */
 #define PIECE_BYTES (1 << 20)
 
-/* What the reader accepts; nothing is written that could not be read. */
-#define MAX_NAME 1024
-#define MAX_TENSORS 100000
-#define MAX_HEADER 100000000
-
-typedef struct
-{
-  const char *name;
-  DimrTensor *tensor;
-  DimrDType dtype; /* in the file */
-  guint64 begin, end;
-} Item;
+typedef DimrSafetensorsItem Item;
 
 typedef struct
 {
@@ -48,160 +38,6 @@ fail_errno (Writer *self,
 {
   g_set_error (self->error, DIMR_ERROR, DIMR_ERROR_FILE, "%s could not be written: %s", self->shown, g_strerror (code));
   return FALSE;
-}
-
-/* --- The header --- */
-
-static void
-append_quoted (GString    *out,
-               const char *text)
-{
-  g_string_append_c (out, '"');
-  for (const char *p = text; *p != '\0'; p++)
-    if (*p == '"' || *p == '\\')
-      g_string_append_printf (out, "\\%c", *p);
-    else if ((guchar) *p < 0x20)
-      g_string_append_printf (out, "\\u%04x", (guint) *p);
-    else
-      g_string_append_c (out, *p);
-  g_string_append_c (out, '"');
-}
-
-static gboolean
-append_metadata (Writer     *self,
-                 GString    *out,
-                 GHashTable *metadata)
-{
-  g_autoptr (GList) keys = g_list_sort (g_hash_table_get_keys (metadata), (GCompareFunc) strcmp);
-
-  g_string_append (out, "\"__metadata__\":{");
-  for (GList *l = keys; l != NULL; l = l->next)
-    {
-      const char *value = g_hash_table_lookup (metadata, l->data);
-
-      if (!g_utf8_validate (l->data, -1, NULL) || !g_utf8_validate (value, -1, NULL))
-        {
-          g_set_error (self->error, DIMR_ERROR, DIMR_ERROR_REQUEST,
-                       "%s could not be written: a note to go with it is not UTF-8", self->shown);
-          return FALSE;
-        }
-      append_quoted (out, l->data);
-      g_string_append_c (out, ':');
-      append_quoted (out, value);
-      if (l->next != NULL)
-        g_string_append_c (out, ',');
-    }
-  g_string_append_c (out, '}');
-  return TRUE;
-}
-
-static void
-append_item (GString    *out,
-             const Item *item)
-{
-  const DimrShape *shape = dimr_tensor_peek_shape (item->tensor);
-
-  append_quoted (out, item->name);
-  g_string_append_printf (out, ":{\"dtype\":\"%s\",\"shape\":[", dimr_dtype_name (item->dtype));
-  for (guint i = 0; i < shape->n_dims; i++)
-    g_string_append_printf (out, "%s%" G_GINT64_FORMAT, i > 0 ? "," : "", shape->dims[i]);
-  g_string_append_printf (out, "],\"data_offsets\":[%" G_GUINT64_FORMAT ",%" G_GUINT64_FORMAT "]}", item->begin,
-                          item->end);
-}
-
-/* Length, JSON, and the spaces up to a multiple of eight; NULL with an error. */
-static GString *
-make_header (Writer     *self,
-             GHashTable *metadata)
-{
-  g_autoptr (GString) out = g_string_new ("12345678{");
-  guint64 length;
-
-  if (metadata != NULL && g_hash_table_size (metadata) > 0)
-    {
-      if (!append_metadata (self, out, metadata))
-        return NULL;
-      if (self->items->len > 0)
-        g_string_append_c (out, ',');
-    }
-  for (guint i = 0; i < self->items->len; i++)
-    {
-      if (i > 0)
-        g_string_append_c (out, ',');
-      append_item (out, &g_array_index (self->items, Item, i));
-    }
-  g_string_append_c (out, '}');
-  while (out->len % 8 != 0)
-    g_string_append_c (out, ' ');
-  length = out->len - 8;
-  if (length > MAX_HEADER)
-    {
-      g_set_error (self->error, DIMR_ERROR, DIMR_ERROR_REQUEST,
-                   "%s could not be written: its names and notes are too long for the format", self->shown);
-      return NULL;
-    }
-  length = GUINT64_TO_LE (length);
-  memcpy (out->str, &length, sizeof length);
-  return g_steal_pointer (&out);
-}
-
-static int
-compare_items (gconstpointer a,
-               gconstpointer b)
-{
-  gsize x = dimr_dtype_size (((const Item *) a)->dtype), y = dimr_dtype_size (((const Item *) b)->dtype);
-  const Item *first = a, *second = b;
-
-  if (x != y)
-    return x > y ? -1 : 1;
-  /* Before the offsets are given out, "begin" holds the place in the caller's order. */
-  return first->begin < second->begin ? -1 : 1;
-}
-
-static gboolean
-name_can_be_written (GHashTable *seen,
-                     const char *name)
-{
-  gsize length = strlen (name);
-
-  return length > 0 && length <= MAX_NAME && g_utf8_validate (name, (gssize) length, NULL) &&
-         strcmp (name, "__metadata__") != 0 && g_hash_table_add (seen, (gpointer) name);
-}
-
-/* What stands where; @dtype as in dimr_weights_convert(). */
-static gboolean
-lay_out (Writer             *self,
-         const char *const  *names,
-         DimrTensor *const  *tensors,
-         const DimrDType    *dtype)
-{
-  g_autoptr (GHashTable) seen = g_hash_table_new (g_str_hash, g_str_equal);
-
-  for (guint i = 0; names[i] != NULL; i++)
-    {
-      DimrDType own = dimr_tensor_get_dtype (tensors[i]);
-      gboolean is_float = own == DIMR_DTYPE_F32 || own == DIMR_DTYPE_F64 || own == DIMR_DTYPE_F16 || own == DIMR_DTYPE_BF16;
-      Item item = { .name = names[i], .tensor = tensors[i], .dtype = dtype != NULL && is_float ? *dtype : own, .begin = i };
-
-      if (i == MAX_TENSORS || !name_can_be_written (seen, names[i]))
-        {
-          g_set_error (self->error, DIMR_ERROR, DIMR_ERROR_REQUEST,
-                       "%s could not be written: it would have too many tensors, or one whose name the format cannot hold",
-                       self->shown);
-          return FALSE;
-        }
-      g_array_append_val (self->items, item);
-    }
-  g_array_sort (self->items, compare_items);
-  for (guint i = 0; i < self->items->len; i++)
-    {
-      Item *item = &g_array_index (self->items, Item, i);
-
-      item->begin = self->n_total;
-      self->n_total += (guint64) dimr_tensor_get_n_elements (item->tensor) * dimr_dtype_size (item->dtype);
-      item->end = self->n_total;
-    }
-  return TRUE;
 }
 
 /* --- The data --- */
@@ -345,21 +181,6 @@ write_data (Writer *self)
 
 /* --- The file --- */
 
-/* The rename is on the disk once the folder is. Some file systems cannot sync a folder. */
-static gboolean
-sync_folder (Writer     *self,
-             const char *folder)
-{
-  int fd = open (folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  gboolean ok;
-
-  if (fd < 0)
-    return fail_errno (self, errno);
-  ok = fsync (fd) == 0 || errno == EINVAL || fail_errno (self, errno);
-  close (fd);
-  return ok;
-}
-
 static gboolean
 write_temporary (Writer        *self,
                  const GString *header)
@@ -379,6 +200,26 @@ write_temporary (Writer        *self,
   if (!ok)
     g_unlink (self->temporary);
   return ok;
+}
+
+/* @dtype as in dimr_weights_convert(). */
+static void
+add_items (GArray             *items,
+           const char *const  *names,
+           DimrTensor *const  *tensors,
+           const DimrDType    *dtype)
+{
+  for (guint i = 0; names[i] != NULL; i++)
+    {
+      DimrDType own = dimr_tensor_get_dtype (tensors[i]);
+      gboolean is_float = own == DIMR_DTYPE_F32 || own == DIMR_DTYPE_F64 || own == DIMR_DTYPE_F16 || own == DIMR_DTYPE_BF16;
+      Item item = {
+        .name = names[i], .tensor = tensors[i], .shape = *dimr_tensor_peek_shape (tensors[i]),
+        .dtype = dtype != NULL && is_float ? *dtype : own,
+      };
+
+      g_array_append_val (items, item);
+    }
 }
 
 static gboolean
@@ -402,10 +243,11 @@ write_file (const char          *path,
     .progress = progress, .user_data = user_data, .error = error,
   };
 
-  if (g_cancellable_set_error_if_cancelled (cancellable, error) || !dimr_file_check_target (path, error) || !lay_out (&self, names, tensors, dtype))
+  if (g_cancellable_set_error_if_cancelled (cancellable, error) || !dimr_file_check_target (path, error))
     return FALSE;
-  header = make_header (&self, metadata);
-  return header != NULL && write_temporary (&self, header) && sync_folder (&self, folder);
+  add_items (items, names, tensors, dtype);
+  header = dimr_safetensors_lay_out (items, shown, &self.n_total, error) ? dimr_safetensors_make_header (items, metadata, shown, error) : NULL;
+  return header != NULL && write_temporary (&self, header) && dimr_file_sync_folder (folder, error);
 }
 
 gboolean

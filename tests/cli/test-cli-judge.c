@@ -165,7 +165,7 @@ test_resume (void)
 static void
 test_classify (void)
 {
-  g_auto (CliResult) json = { 0 }, csv = { 0 }, text = { 0 };
+  g_auto (CliResult) json = { 0 }, alone = { 0 }, csv = { 0 }, text = { 0 };
   g_autoptr (GPtrArray) lines = NULL;
   g_auto (GStrv) rows = NULL;
 
@@ -193,6 +193,11 @@ test_classify (void)
       g_assert_cmpfloat (sum, <=, 1.000001);
       g_assert_cmpfloat (sum, >, 3. / N_CLASSES);
     }
+
+  /* What is told of a picture does not depend on those beside it. */
+  cli_run (&alone, "classify --model %s --json --top 3 --threads 2 %s/037.png", fixture.model, fixture.generated);
+  cli_assert_status (&alone, 0);
+  g_assert_nonnull (strstr (json.out, alone.out));
 
   cli_run (&csv, "classify --model %s --csv --top 2 %s/000.png %s/001.png", fixture.model, fixture.generated, fixture.generated);
   cli_assert_status (&csv, 0);
@@ -326,6 +331,23 @@ test_library (void)
   g_assert_nonnull (strstr (info.out, "8 that it tells apart"));
 }
 
+/* The classifier that comes with the program knows the classes of the starter model, and is the one where none is named. */
+static void
+test_bundled (void)
+{
+  g_autofree char *picture = g_build_filename (fixture.generated, "000.png", NULL), *path = g_build_filename (SOURCE_DATA_DIR, "models", NULL);
+  g_autofree char *starter_path = g_build_filename (path, "starter", "config.json", NULL);
+  g_autofree char *classifier_path = g_build_filename (path, "classifier", "config.json", NULL);
+  g_autoptr (DimrConfig) starter = dimr_config_load (starter_path, NULL), classifier = dimr_config_load (classifier_path, NULL);
+  g_auto (CliResult) result = { 0 };
+
+  g_assert_nonnull (classifier);
+  for (guint i = 0; i < starter->n_trained_classes; i++)
+    g_assert_true (g_strv_contains ((const char * const *) classifier->label_names, dimr_classes_get (starter->trained_classes[i])->wnid));
+  cli_run (&result, "classify --json %s", picture);
+  cli_assert_status (&result, 0);
+}
+
 int
 main (int   argc,
       char *argv[])
@@ -340,6 +362,7 @@ main (int   argc,
   g_test_add_func ("/cli/judge/score", test_score);
   g_test_add_func ("/cli/judge/fid", test_fid);
   g_test_add_func ("/cli/judge/library", test_library);
+  g_test_add_func ("/cli/judge/bundled", test_bundled);
   g_test_add_func ("/cli/judge/says-what-is-wrong", test_refusals);
   status = g_test_run ();
   fixture_clear (&fixture);

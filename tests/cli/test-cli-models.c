@@ -28,7 +28,7 @@ test_models_lists_the_bundled_one (void)
   g_auto (CliResult) result = { 0 };
   g_autoptr (GPtrArray) lines = NULL;
   g_autofree char *folder = cli_make_folder ();
-  JsonObject *starter;
+  JsonObject *starter, *classifier;
 
   cli_run (&result, "models --json --hash --folder %s", folder);
   cli_assert_status (&result, 0);
@@ -43,6 +43,10 @@ test_models_lists_the_bundled_one (void)
   g_assert_cmpint (json_object_get_int_member (starter, "memory_arena"), >, 100000);
   g_assert_cmpint (json_object_get_int_member (starter, "trained_classes"), >, 1);
   g_assert_nonnull (json_object_get_string_member (starter, "licence"));
+  classifier = find_path (lines, "models/classifier");
+  g_assert_nonnull (classifier);
+  g_assert_cmpstr (json_object_get_string_member (classifier, "event"), ==, "classifier");
+  g_assert_nonnull (json_object_get_string_member (classifier, "licence"));
   cli_remove_folder (g_steal_pointer (&folder));
 }
 

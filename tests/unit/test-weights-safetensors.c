@@ -2,6 +2,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
+#include "core/weights/dimr-safetensors-stream.h"
 #include "core/weights/dimr-safetensors-writer.h"
 #include "weights-builder.h"
 
@@ -507,6 +508,78 @@ test_no_failure_leaves_a_file (Fixture      *f,
   g_assert_cmpuint (n_files (f->folder), ==, 0);
 }
 
+static const DimrSafetensorsSlot slots[] = {
+  { "small", DIMR_DTYPE_F32, DIMR_SHAPE (3, 2) },
+  { "large", DIMR_DTYPE_I64, DIMR_SHAPE (3) },
+};
+
+/* In any order, the pieces make the bytes of a file that was written at once. */
+static void
+test_pieces_make_the_same_file (Fixture      *f,
+                                gconstpointer data)
+{
+  static const float small[6] = { 1, 2, 3, 4, 5, 6 };
+  static const gint64 large[3] = { 7, 8, G_MAXINT64 };
+  const char *names[] = { "small", "large", NULL };
+  g_autoptr (DimrTensor) a = dimr_tensor_new_copy (DIMR_DTYPE_F32, &slots[0].shape, small);
+  g_autoptr (DimrTensor) b = dimr_tensor_new_copy (DIMR_DTYPE_I64, &slots[1].shape, large);
+  g_autoptr (GHashTable) notes = g_hash_table_new (g_str_hash, g_str_equal);
+  g_autoptr (DimrSafetensorsStream) stream = NULL;
+  g_autofree char *whole = NULL, *pieces = NULL;
+  g_autoptr (GError) error = NULL;
+  gsize n_whole, n_pieces;
+
+  g_hash_table_insert (notes, (gpointer) "a", (gpointer) "b");
+  g_assert_true (dimr_safetensors_write (f->path, names, (DimrTensor *[]){ a, b }, notes, NULL, NULL, NULL, &error));
+  g_assert_true (g_file_get_contents (f->path, &whole, &n_whole, NULL));
+  stream = dimr_safetensors_stream_new (f->path, slots, 2, notes, &error);
+  g_assert_no_error (error);
+  for (guint i = 3; i-- > 0;)
+    {
+      g_assert_true (dimr_safetensors_stream_put (stream, 0, 2 * i, 2, small + 2 * i, &error));
+      g_assert_true (dimr_safetensors_stream_put (stream, 1, i, 1, large + i, &error));
+    }
+  g_assert_true (dimr_safetensors_stream_finish (stream, &error));
+  g_assert_no_error (error);
+  g_assert_true (g_file_get_contents (f->path, &pieces, &n_pieces, NULL));
+  g_assert_cmpmem (pieces, n_pieces, whole, n_whole);
+  g_assert_cmpuint (n_files (f->folder), ==, 1);
+}
+
+/* What does not fit is known before the first piece, and nothing unfinished stays. */
+static void
+test_pieces_leave_nothing (Fixture      *f,
+                           gconstpointer data)
+{
+  const DimrSafetensorsSlot huge = { "huge", DIMR_DTYPE_F32, DIMR_SHAPE (G_GINT64_CONSTANT (1) << 60) };
+  const DimrSafetensorsSlot large = { "large", DIMR_DTYPE_F32, DIMR_SHAPE (1 << 20) };
+  g_autoptr (GError) error = NULL;
+  DimrSafetensorsStream *stream;
+  struct rlimit old, small;
+
+  g_assert_true (g_file_set_contents (f->path, "before", -1, NULL));
+  g_assert_null (dimr_safetensors_stream_new (f->path, &huge, 1, NULL, &error));
+  g_assert_error (error, DIMR_ERROR, DIMR_ERROR_REQUEST);
+  g_clear_error (&error);
+
+  signal (SIGXFSZ, SIG_IGN);
+  g_assert_cmpint (getrlimit (RLIMIT_FSIZE, &old), ==, 0);
+  small = old;
+  small.rlim_cur = 1 << 20;
+  g_assert_cmpint (setrlimit (RLIMIT_FSIZE, &small), ==, 0);
+  stream = dimr_safetensors_stream_new (f->path, &large, 1, NULL, &error);
+  g_assert_cmpint (setrlimit (RLIMIT_FSIZE, &old), ==, 0);
+  g_assert_null (stream);
+  g_assert_error (error, DIMR_ERROR, DIMR_ERROR_FILE);
+  g_clear_error (&error);
+
+  stream = dimr_safetensors_stream_new (f->path, slots, 2, NULL, &error);
+  g_assert_no_error (error);
+  g_assert_cmpuint (n_files (f->folder), ==, 2);
+  dimr_safetensors_stream_free (stream);
+  g_assert_cmpuint (n_files (f->folder), ==, 1);
+}
+
 #define ADD(path, data, test) g_test_add (path, Fixture, data, set_up, test, tear_down)
 
 int
@@ -522,6 +595,8 @@ main (int argc, char **argv)
   ADD ("/writer/what-was-written-is-read/every-type", "I_formats/good/dtypes.pth", test_what_was_written_is_read);
   ADD ("/writer/what-was-written-is-read/escapes", "I_formats/good/st_escapes.safetensors", test_what_was_written_is_read);
   ADD ("/writer/what-was-written-is-read/model", "C2_n1_n6_k5/model.pth", test_what_was_written_is_read);
+  ADD ("/stream/pieces-make-the-same-file", NULL, test_pieces_make_the_same_file);
+  ADD ("/stream/pieces-leave-nothing", NULL, test_pieces_leave_nothing);
   ADD ("/writer/data-is-aligned-and-repeatable", NULL, test_data_is_aligned_and_repeatable);
   ADD ("/writer/types-are-converted", NULL, test_types_are_converted);
   ADD ("/writer/large-values-are-not-made-infinite", NULL, test_large_values_are_not_made_infinite);
