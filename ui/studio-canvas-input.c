@@ -196,7 +196,6 @@ _studio_canvas_class_add_input (GtkWidgetClass *widget_class)
   gtk_widget_class_add_binding (widget_class, GDK_KEY_KP_Subtract, 0, zoom_key, "b", FALSE);
   gtk_widget_class_add_binding (widget_class, GDK_KEY_Return, 0, solo_key, NULL);
   gtk_widget_class_add_binding (widget_class, GDK_KEY_KP_Enter, 0, solo_key, NULL);
-  gtk_widget_class_add_binding_action (widget_class, GDK_KEY_Delete, 0, "win.trash", NULL);
 }
 
 void

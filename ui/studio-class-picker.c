@@ -549,6 +549,9 @@ studio_class_picker_open (StudioClassPicker *self)
 {
   g_return_if_fail (STUDIO_IS_CLASS_PICKER (self));
 
+  /* A popover needs a place on the screen. */
+  if (!gtk_widget_get_mapped (GTK_WIDGET (self)))
+    return;
   gtk_widget_grab_focus (GTK_WIDGET (self->entry));
   open_list (self);
 }

@@ -11,6 +11,7 @@
 #include "ui/studio-controls.h"
 #include "ui/studio-guidance-curve.h"
 #include "ui/studio-number-row.h"
+#include "ui/studio-run-button.h"
 #include "ui/studio-sampler-row.h"
 #include "ui/studio-seed-row.h"
 
@@ -45,7 +46,7 @@ struct _StudioControls
   GtkLabel *skip_label;
   StudioNumberRow *reuse_row;
   GtkLabel *summary;
-  GtkButton *button;
+  StudioRunButton *button;
   GtkWidget *queue_button;
 
   DimrModel *model;

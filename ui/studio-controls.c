@@ -214,6 +214,7 @@ studio_controls_class_init (StudioControlsClass *klass)
   g_type_ensure (STUDIO_TYPE_CLASS_PICKER);
   g_type_ensure (STUDIO_TYPE_GUIDANCE_CURVE);
   g_type_ensure (STUDIO_TYPE_NUMBER_ROW);
+  g_type_ensure (STUDIO_TYPE_RUN_BUTTON);
   g_type_ensure (STUDIO_TYPE_SAMPLER_ROW);
   g_type_ensure (STUDIO_TYPE_SEED_ROW);
   G_OBJECT_CLASS (klass)->dispose = studio_controls_dispose;
@@ -466,28 +467,8 @@ void
 studio_controls_show_job (StudioControls *self,
                           DimrJob        *job)
 {
-  g_autofree char *text = NULL;
-
   g_return_if_fail (STUDIO_IS_CONTROLS (self));
-
-  if (job)
-    {
-      guint step = dimr_job_get_step (job), n_steps = dimr_job_get_n_steps (job);
-
-      /* Translators: the step that the run has reached, and how many there are. */
-      text = n_steps ? g_strdup_printf (_("Stop · %u of %u"), step, n_steps) : g_strdup (_("Stop"));
-      gtk_widget_remove_css_class (GTK_WIDGET (self->button), "suggested-action");
-      gtk_widget_set_tooltip_text (GTK_WIDGET (self->button), _("Stop this run (Shift+X)"));
-      name_widget (self->button, _("Stop"), _("Stops the run within one step and keeps the pictures that are finished"));
-    }
-  else
-    {
-      text = g_strdup (_("_Generate"));
-      gtk_widget_add_css_class (GTK_WIDGET (self->button), "suggested-action");
-      gtk_widget_set_tooltip_text (GTK_WIDGET (self->button), _("Make the pictures (Ctrl+Enter)"));
-      name_widget (self->button, _("Generate"), _("Makes pictures with these settings"));
-    }
-  gtk_button_set_label (self->button, text);
+  studio_run_button_show_job (self->button, job);
   gtk_widget_set_visible (self->queue_button, job != NULL);
 }
 

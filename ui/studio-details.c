@@ -215,6 +215,8 @@ add_rows (StudioDetails *self)
       gtk_label_set_xalign (GTK_LABEL (value), 0);
       gtk_label_set_wrap (GTK_LABEL (value), TRUE);
       gtk_label_set_wrap_mode (GTK_LABEL (value), PANGO_WRAP_WORD_CHAR);
+      /* The pane keeps its width whatever a file is called. */
+      gtk_label_set_max_width_chars (GTK_LABEL (value), 22);
       gtk_widget_add_css_class (value, "numeric");
       gtk_widget_set_hexpand (value, TRUE);
       gtk_widget_set_valign (box, GTK_ALIGN_BASELINE);

@@ -124,8 +124,6 @@ studio_filmstrip_class_init (StudioFilmstripClass *klass)
 
   gtk_widget_class_set_css_name (widget_class, "studio-filmstrip");
   gtk_widget_class_set_layout_manager_type (widget_class, GTK_TYPE_BIN_LAYOUT);
-  gtk_widget_class_add_binding_action (widget_class, GDK_KEY_Delete, 0, "win.trash", NULL);
-  gtk_widget_class_add_binding_action (widget_class, GDK_KEY_KP_Delete, 0, "win.trash", NULL);
 }
 
 static void
@@ -178,6 +176,9 @@ studio_filmstrip_select (StudioFilmstrip *self,
 
   g_return_if_fail (STUDIO_IS_FILMSTRIP (self));
 
+  /* Asked at every step of a run: who has scrolled elsewhere meanwhile stays there. */
+  if (picture == studio_filmstrip_get_selected (self))
+    return;
   position = find_picture (self, picture);
   gtk_single_selection_set_selected (self->selection, position == G_MAXUINT ? GTK_INVALID_LIST_POSITION : position);
   if (position != G_MAXUINT)

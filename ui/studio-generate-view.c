@@ -19,6 +19,7 @@ struct _StudioGenerateView
   StudioCanvas *canvas;
   GtkLabel *hint;
   GtkWidget *live_button;
+  StudioRunButton *run_button;
   GtkLabel *status;
   GtkWidget *fit_button;
   GtkWidget *original_button;
@@ -350,6 +351,7 @@ studio_generate_view_class_init (StudioGenerateViewClass *klass)
 
   g_type_ensure (STUDIO_TYPE_CANVAS);
   g_type_ensure (STUDIO_TYPE_FILMSTRIP);
+  g_type_ensure (STUDIO_TYPE_RUN_BUTTON);
   object_class->dispose = studio_generate_view_dispose;
   object_class->finalize = studio_generate_view_finalize;
   for (guint i = 0; i < N_SIGNALS; i++)
@@ -359,6 +361,7 @@ studio_generate_view_class_init (StudioGenerateViewClass *klass)
   gtk_widget_class_bind_template_child (widget_class, StudioGenerateView, canvas);
   gtk_widget_class_bind_template_child (widget_class, StudioGenerateView, hint);
   gtk_widget_class_bind_template_child (widget_class, StudioGenerateView, live_button);
+  gtk_widget_class_bind_template_child (widget_class, StudioGenerateView, run_button);
   gtk_widget_class_bind_template_child (widget_class, StudioGenerateView, status);
   gtk_widget_class_bind_template_child (widget_class, StudioGenerateView, fit_button);
   gtk_widget_class_bind_template_child (widget_class, StudioGenerateView, original_button);
@@ -420,6 +423,13 @@ studio_generate_view_get_picture (StudioGenerateView *self)
 
   selected = studio_canvas_get_selected (self->canvas);
   return selected < self->pictures->len ? g_ptr_array_index (self->pictures, selected) : NULL;
+}
+
+StudioRunButton *
+studio_generate_view_get_run_button (StudioGenerateView *self)
+{
+  g_return_val_if_fail (STUDIO_IS_GENERATE_VIEW (self), NULL);
+  return self->run_button;
 }
 
 DimrJob *

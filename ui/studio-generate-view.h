@@ -13,6 +13,7 @@
 
 #include "ui/studio-canvas.h"
 #include "ui/studio-filmstrip.h"
+#include "ui/studio-run-button.h"
 
 G_BEGIN_DECLS
 
@@ -21,6 +22,9 @@ G_DECLARE_FINAL_TYPE (StudioGenerateView, studio_generate_view, STUDIO, GENERATE
 
 StudioCanvas    *studio_generate_view_get_canvas    (StudioGenerateView *self);   /* transfer none */
 StudioFilmstrip *studio_generate_view_get_filmstrip (StudioGenerateView *self);   /* transfer none */
+
+/* Below the canvas: for whoever shows it while the controls are hidden (transfer none). */
+StudioRunButton *studio_generate_view_get_run_button (StudioGenerateView *self);
 
 /* Shows @job from its first preview on; until then the canvas keeps what it has. */
 void             studio_generate_view_show_job      (StudioGenerateView *self,

@@ -12,7 +12,7 @@ G_BEGIN_DECLS
 
 /* Shares the picture's pixels (transfer full). May be called in any thread. */
 GdkTexture      *studio_texture_new           (DimrImage *image);
-/* At most @size pixels a side: averaged by a whole factor, never enlarged (transfer full). Any thread. */
+/* At most @size pixels a side: averaged, or enlarged without smoothing, by a whole factor (transfer full). Any thread. */
 GdkTexture      *studio_texture_new_thumbnail (DimrImage *image,
                                                guint      size);
 /* A copy that cairo can enlarge without smoothing (transfer full). */

@@ -152,7 +152,9 @@ _studio_window_apply_recipe (StudioWindow      *self,
   undo->state = studio_controls_dup_state (self->controls);
   studio_controls_apply_recipe (self->controls, recipe, parts);
 
+  _studio_window_dismiss_passing (self);
   adw_toast_set_button_label (toast, _("Undo"));
+  adw_toast_set_priority (toast, ADW_TOAST_PRIORITY_HIGH);
   g_signal_connect_data (toast, "button-clicked", G_CALLBACK (on_undo_settings), undo, undo_free, 0);
   adw_toast_overlay_add_toast (self->toasts, toast);
 }
@@ -347,15 +349,38 @@ fullscreen (GSimpleAction *action,
     gtk_window_fullscreen (window);
 }
 
+static gboolean
+open_when_in_sight (GtkWidget     *widget,
+                    GdkFrameClock *clock,
+                    gpointer       user_data)
+{
+  StudioWindow *self = STUDIO_WINDOW (widget);
+
+  if (!adw_flap_get_reveal_flap (self->controls_flap))
+    return G_SOURCE_REMOVE;
+  if (adw_flap_get_reveal_progress (self->controls_flap) < 1 || !gtk_widget_get_mapped (GTK_WIDGET (self->controls)))
+    return G_SOURCE_CONTINUE;
+  studio_controls_open_classes (self->controls);
+  return G_SOURCE_REMOVE;
+}
+
+void
+_studio_window_open_classes (StudioWindow *self)
+{
+  adw_flap_set_reveal_flap (self->controls_flap, TRUE);
+  /* A popover of a pane that is still sliding in would hang in the air. */
+  if (adw_flap_get_reveal_progress (self->controls_flap) < 1 || !gtk_widget_get_mapped (GTK_WIDGET (self->controls)))
+    gtk_widget_add_tick_callback (GTK_WIDGET (self), open_when_in_sight, NULL, NULL);
+  else
+    studio_controls_open_classes (self->controls);
+}
+
 static void
 find_class (GSimpleAction *action,
             GVariant      *parameter,
             gpointer       user_data)
 {
-  StudioWindow *self = user_data;
-
-  adw_flap_set_reveal_flap (self->controls_flap, TRUE);
-  studio_controls_open_classes (self->controls);
+  _studio_window_open_classes (user_data);
 }
 
 static void
@@ -416,6 +441,8 @@ _studio_window_class_add_keys (GtkWidgetClass *widget_class)
     { GDK_KEY_i, 0, "win.show-details" },
     { GDK_KEY_m, 0, "win.toggle-metadata" },
     { GDK_KEY_period, 0, "win.star" },
+    { GDK_KEY_Delete, 0, "win.trash" },
+    { GDK_KEY_KP_Delete, 0, "win.trash" },
     { GDK_KEY_c, GDK_CONTROL_MASK, "win.copy" },
   };
 
@@ -452,6 +479,7 @@ _studio_window_update_actions (StudioWindow *self)
   StudioPicture *picture = studio_generate_view_get_picture (self->view);
   g_autoptr(DimrRecipe) recipe = dup_focused_recipe (self);
   gboolean has_model = self->engine && dimr_engine_get_model (self->engine);
+  gboolean is_empty = studio_canvas_get_n_cells (studio_generate_view_get_canvas (self->view)) == 0;
   GListModel *queue = self->engine ? dimr_engine_get_queue (self->engine) : NULL;
 
   enable (self, "generate", has_model);
@@ -467,5 +495,9 @@ _studio_window_update_actions (StudioWindow *self)
   enable (self, "copy", picture && studio_picture_peek_image (picture));
   enable (self, "star", picture != NULL);
   enable (self, "trash", picture != NULL);
+  enable (self, "zoom-fit", !is_empty);
+  enable (self, "zoom-original", !is_empty);
+  enable (self, "zoom-in", !is_empty);
+  enable (self, "zoom-out", !is_empty);
   enable (self, "cancel-loading", self->loading != NULL);
 }

@@ -14,6 +14,7 @@
 #include "ui/studio-texture.h"
 
 #define N_OLD_PICTURES 200
+#define UNDO_SECONDS 6
 
 /* --- The output folder --- */
 
@@ -279,13 +280,12 @@ _studio_window_copy (StudioWindow *self)
 /* --- Trash --- */
 
 /* A picture that is gone from the strip, while its file waits for the toast to go away: until then
- * nothing has happened that would have to be undone. */
+ * nothing has happened that would have to be undone. Pictures that are deleted while the toast is there
+ * join it: one Undo brings all of them back. */
 typedef struct
 {
-  StudioWindow *window;
   StudioPicture *picture;
   guint position;
-  AdwToast *toast;
 } Trashed;
 
 static void
@@ -312,34 +312,84 @@ on_trashed (GObject      *source,
 }
 
 static void
-on_toast_dismissed (AdwToast *toast,
-                    Trashed  *trashed)
+forget_trash_toast (StudioWindow *self)
 {
-  StudioWindow *self = trashed->window;
-  g_autoptr(GFile) file = NULL;
-
-  g_signal_handlers_disconnect_by_data (toast, trashed);
-  g_queue_remove (&self->trash, trashed);
-  if (studio_picture_peek_path (trashed->picture))
-    {
-      file = g_file_new_for_path (studio_picture_peek_path (trashed->picture));
-      g_file_trash_async (file, G_PRIORITY_DEFAULT, NULL, on_trashed, g_object_ref (self));
-    }
-  trashed_free (trashed);
+  g_clear_handle_id (&self->trash_timeout, g_source_remove);
+  if (self->trash_toast)
+    g_signal_handlers_disconnect_by_data (self->trash_toast, self);
+  self->trash_toast = NULL;
 }
 
 static void
-on_undo_trash (AdwToast *toast,
-               Trashed  *trashed)
+on_toast_dismissed (StudioWindow *self)
 {
-  StudioWindow *self = trashed->window;
-  StudioFilmstrip *strip = studio_generate_view_get_filmstrip (self->view);
+  Trashed *trashed;
 
-  g_signal_handlers_disconnect_by_data (toast, trashed);
-  g_queue_remove (&self->trash, trashed);
-  studio_filmstrip_insert (strip, trashed->position, trashed->picture);
-  studio_generate_view_show_picture (self->view, trashed->picture);
-  trashed_free (trashed);
+  forget_trash_toast (self);
+  while ((trashed = g_queue_pop_head (&self->trash)))
+    {
+      if (studio_picture_peek_path (trashed->picture))
+        {
+          g_autoptr(GFile) file = g_file_new_for_path (studio_picture_peek_path (trashed->picture));
+
+          g_file_trash_async (file, G_PRIORITY_DEFAULT, NULL, on_trashed, g_object_ref (self));
+        }
+      trashed_free (trashed);
+    }
+}
+
+static void
+on_undo_trash (StudioWindow *self)
+{
+  StudioFilmstrip *strip = studio_generate_view_get_filmstrip (self->view);
+  Trashed *trashed;
+
+  forget_trash_toast (self);
+  /* Backwards: each position was that of its time. */
+  while ((trashed = g_queue_pop_tail (&self->trash)))
+    {
+      studio_filmstrip_insert (strip, trashed->position, trashed->picture);
+      if (g_queue_is_empty (&self->trash))
+        studio_generate_view_show_picture (self->view, trashed->picture);
+      trashed_free (trashed);
+    }
+}
+
+static gboolean
+on_trash_timeout (gpointer user_data)
+{
+  StudioWindow *self = user_data;
+
+  self->trash_timeout = 0;
+  adw_toast_dismiss (self->trash_toast);
+  return G_SOURCE_REMOVE;
+}
+
+/* The toast stays for a while after the last picture that joined it, so its own time is not used. */
+static void
+show_trash_toast (StudioWindow *self)
+{
+  const guint n = g_queue_get_length (&self->trash);
+  g_autofree char *text = NULL;
+
+  text = n == 1 ? g_strdup (_("Picture moved to the trash"))
+                : g_strdup_printf (ngettext ("%u picture moved to the trash", "%u pictures moved to the trash", n), n);
+  g_clear_handle_id (&self->trash_timeout, g_source_remove);
+  self->trash_timeout = g_timeout_add_seconds (UNDO_SECONDS, on_trash_timeout, self);
+  if (self->trash_toast)
+    {
+      adw_toast_set_title (self->trash_toast, text);
+      return;
+    }
+
+  _studio_window_dismiss_passing (self);
+  self->trash_toast = adw_toast_new (text);
+  adw_toast_set_timeout (self->trash_toast, 0);
+  adw_toast_set_button_label (self->trash_toast, _("Undo"));
+  adw_toast_set_priority (self->trash_toast, ADW_TOAST_PRIORITY_HIGH);
+  g_signal_connect_object (self->trash_toast, "button-clicked", G_CALLBACK (on_undo_trash), self, G_CONNECT_SWAPPED);
+  g_signal_connect_object (self->trash_toast, "dismissed", G_CALLBACK (on_toast_dismissed), self, G_CONNECT_SWAPPED);
+  adw_toast_overlay_add_toast (self->toasts, self->trash_toast);
 }
 
 void
@@ -354,7 +404,6 @@ _studio_window_trash (StudioWindow *self)
     return;
 
   trashed = g_new0 (Trashed, 1);
-  trashed->window = self;
   trashed->picture = g_object_ref (picture);
   position = studio_filmstrip_remove (strip, picture);
   if (position == G_MAXUINT)
@@ -368,12 +417,7 @@ _studio_window_trash (StudioWindow *self)
   /* The strip has gone on to a neighbour; without one the canvas is empty again. */
   if (!studio_filmstrip_get_selected (strip))
     studio_generate_view_show_picture (self->view, NULL);
-
-  trashed->toast = adw_toast_new (_("Picture moved to the trash"));
-  adw_toast_set_button_label (trashed->toast, _("Undo"));
-  g_signal_connect (trashed->toast, "button-clicked", G_CALLBACK (on_undo_trash), trashed);
-  g_signal_connect (trashed->toast, "dismissed", G_CALLBACK (on_toast_dismissed), trashed);
-  adw_toast_overlay_add_toast (self->toasts, trashed->toast);
+  show_trash_toast (self);
 }
 
 void
@@ -381,10 +425,10 @@ _studio_window_empty_trash (StudioWindow *self)
 {
   Trashed *trashed;
 
+  forget_trash_toast (self);
   /* The window goes away, so this one does not wait for the disk in a thread. */
   while ((trashed = g_queue_pop_head (&self->trash)))
     {
-      g_signal_handlers_disconnect_by_data (trashed->toast, trashed);
       if (studio_picture_peek_path (trashed->picture))
         {
           g_autoptr(GFile) file = g_file_new_for_path (studio_picture_peek_path (trashed->picture));

@@ -41,6 +41,14 @@ update_progress (StudioWindow *self,
 }
 
 static void
+show_in_buttons (StudioWindow *self,
+                 DimrJob      *job)
+{
+  studio_controls_show_job (self->controls, job);
+  studio_run_button_show_job (studio_generate_view_get_run_button (self->view), job);
+}
+
+static void
 update_status (StudioWindow *self,
                DimrJob      *job)
 {
@@ -94,7 +102,7 @@ on_job_changed (DimrJob      *job,
     return;
   update_progress (self, job);
   update_status (self, job);
-  studio_controls_show_job (self->controls, job);
+  show_in_buttons (self, job);
   studio_generate_view_update_job (self->view, job);
 }
 
@@ -208,7 +216,7 @@ _studio_window_update_jobs (StudioWindow *self)
 
   update_inhibit (self, job != NULL);
   update_progress (self, job);
-  studio_controls_show_job (self->controls, job);
+  show_in_buttons (self, job);
   if (job)
     {
       update_status (self, job);
@@ -237,7 +245,13 @@ _studio_window_generate (StudioWindow *self,
   gboolean was_busy = _studio_window_is_busy (self);
 
   if (!request)
-    return;
+    {
+      /* What is missing explains itself where it is entered. */
+      if (!adw_flap_get_reveal_flap (self->controls_flap) && !studio_controls_peek_subject (self->controls))
+        _studio_window_open_classes (self);
+      adw_flap_set_reveal_flap (self->controls_flap, TRUE);
+      return;
+    }
 
   /* Without a folder that can be written the pictures can still be looked at and saved elsewhere;
    * the banner tells so. */

@@ -68,8 +68,10 @@ on_loaded (GObject      *source,
   if (model)
     {
       /* The button could not take the focus before there was something to generate with. */
-      if (!self->started)
+      if (!self->started && adw_flap_get_reveal_flap (self->controls_flap))
         studio_controls_focus_button (self->controls);
+      else if (!self->started)
+        gtk_widget_grab_focus (GTK_WIDGET (studio_generate_view_get_run_button (self->view)));
       self->started = TRUE;
       remember (load->path);
       studio_banner_show (self->error_banner, NULL, NULL, NULL);

@@ -52,12 +52,18 @@ struct _StudioWindow
   gboolean folder_is_good;
   gboolean closing;             /* the user has said that running jobs may be stopped */
   guint inhibit_cookie;
+  AdwToast *passing_toast;      /* unowned: the one that only tells something, while it is there */
   GQueue trash;                 /* of Trashed: still to be undone */
+  AdwToast *trash_toast;        /* unowned: its Undo is for all of them */
+  guint trash_timeout;          /* takes it away */
 };
 
 /* studio-window.c */
+/* Something that passes, and is said once however often it happens meanwhile. */
 void     _studio_window_toast             (StudioWindow      *self,
                                            const char        *text);
+/* To be called before a toast with a button. */
+void     _studio_window_dismiss_passing   (StudioWindow      *self);
 /* @error: a sentence for the user; G_IO_ERROR_CANCELLED is passed over. */
 void     _studio_window_show_error        (StudioWindow      *self,
                                            const GError      *error);
@@ -67,6 +73,8 @@ void     _studio_window_update            (StudioWindow      *self);
 void     _studio_window_class_add_keys    (GtkWidgetClass    *widget_class);
 void     _studio_window_add_actions       (StudioWindow      *self);
 void     _studio_window_update_actions    (StudioWindow      *self);
+/* The list of classes, after the controls have come into sight. */
+void     _studio_window_open_classes      (StudioWindow      *self);
 void     _studio_window_apply_recipe      (StudioWindow      *self,
                                            const DimrRecipe  *recipe,
                                            StudioRecipeParts  parts,

@@ -8,8 +8,25 @@
 #include "ui/studio-settings.h"
 
 #define WIDTH_FOR_PANES 900
+#define PASSING_SECONDS 3 /* of a toast that only tells something */
 
 G_DEFINE_FINAL_TYPE (StudioWindow, studio_window, ADW_TYPE_APPLICATION_WINDOW)
+
+static void
+on_passing_dismissed (StudioWindow *self,
+                      AdwToast     *toast)
+{
+  if (toast == self->passing_toast)
+    self->passing_toast = NULL;
+}
+
+/* Toasts wait for one another: what only tells something must not hold up an Undo. */
+void
+_studio_window_dismiss_passing (StudioWindow *self)
+{
+  if (self->passing_toast)
+    adw_toast_dismiss (self->passing_toast);
+}
 
 void
 _studio_window_toast (StudioWindow *self,
@@ -18,7 +35,13 @@ _studio_window_toast (StudioWindow *self,
   /* The title of a toast is markup. */
   g_autofree char *escaped = g_markup_escape_text (text, -1);
 
-  adw_toast_overlay_add_toast (self->toasts, adw_toast_new (escaped));
+  /* Five presses of a key are one toast. */
+  if (self->passing_toast && g_strcmp0 (adw_toast_get_title (self->passing_toast), escaped) == 0)
+    return;
+  self->passing_toast = adw_toast_new (escaped);
+  adw_toast_set_timeout (self->passing_toast, PASSING_SECONDS);
+  g_signal_connect_object (self->passing_toast, "dismissed", G_CALLBACK (on_passing_dismissed), self, G_CONNECT_SWAPPED);
+  adw_toast_overlay_add_toast (self->toasts, self->passing_toast);
 }
 
 void
@@ -56,7 +79,7 @@ update_hint (StudioWindow *self)
     /* Translators: %s is a class such as “lion”. */
     text = g_strdup_printf (_("Press Generate, and a picture of the class “%s” forms here out of noise."), subject);
   else
-    text = g_strdup (_("Choose a class at the left to make a picture of it."));
+    text = g_strdup (_("Choose a class among the controls to make a picture of it."));
   studio_generate_view_set_hint (self->view, text);
 }
 
@@ -199,6 +222,16 @@ on_revealed (AdwFlap    *flap,
 {
   if (!adw_flap_get_folded (flap))
     g_settings_set_boolean (studio_settings_get (), key, adw_flap_get_reveal_flap (flap));
+}
+
+/* What had the focus goes out of sight: Enter must not open it again. */
+static void
+on_controls_revealed (StudioWindow *self)
+{
+  GtkWidget *focus = gtk_window_get_focus (GTK_WINDOW (self));
+
+  if (!adw_flap_get_reveal_flap (self->controls_flap) && focus && gtk_widget_is_ancestor (focus, GTK_WIDGET (self->controls)))
+    gtk_widget_grab_focus (GTK_WIDGET (studio_generate_view_get_run_button (self->view)));
 }
 
 static void
@@ -356,6 +389,10 @@ studio_window_init (StudioWindow *self)
   restore_size (self);
   watch_flap (self->controls_flap, "show-controls");
   watch_flap (self->details_flap, "show-details");
+  /* Pictures can be made, and a run stopped, whatever is hidden. */
+  g_object_bind_property (self->controls_flap, "reveal-flap", studio_generate_view_get_run_button (self->view), "visible",
+                          G_BINDING_SYNC_CREATE | G_BINDING_INVERT_BOOLEAN);
+  g_signal_connect_object (self->controls_flap, "notify::reveal-flap", G_CALLBACK (on_controls_revealed), self, G_CONNECT_SWAPPED);
   g_settings_bind (settings, "canvas-smooth", studio_generate_view_get_canvas (self->view), "smooth", G_SETTINGS_BIND_GET);
   g_signal_connect_object (settings, "changed::canvas-background", G_CALLBACK (on_background_changed), self, G_CONNECT_SWAPPED);
   g_signal_connect_object (settings, "changed::output-folder", G_CALLBACK (on_folder_changed), self, G_CONNECT_SWAPPED);

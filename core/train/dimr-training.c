@@ -265,6 +265,12 @@ dimr_training_run (const DimrTrainingOptions  *options,
        (collective == NULL || dimr_collective_barrier (collective, cancellable, &problem));
   if (!ok)
     {
+      /* Ctrl+C stops all processes, and what is heard first is that another one was told to. */
+      if (g_error_matches (problem, DIMR_ERROR, DIMR_ERROR_PEER) && g_cancellable_is_cancelled (cancellable))
+        {
+          g_clear_error (&problem);
+          g_cancellable_set_error_if_cancelled (cancellable, &problem);
+        }
       if (collective != NULL)
         dimr_collective_leave (collective, g_error_matches (problem, G_IO_ERROR, G_IO_ERROR_CANCELLED) ? "it was told to" : problem->message);
       keep (&run, &problem);

@@ -87,7 +87,8 @@ static gsize
 ada_scale_bytes (const DimrGraph *graph,
                  const DimrNode  *node)
 {
-  return cuda_align (cuda_norm_scale_scratch (cuda_n_rows (node), rows_of_part (graph, node), cuda_n_channels (node)) * sizeof (float));
+  return cuda_align (cuda_norm_scale_scratch (cuda_n_rows (node), rows_of_part (graph, node), cuda_n_channels (node)) *
+                     sizeof (float));
 }
 
 static gsize

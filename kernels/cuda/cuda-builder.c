@@ -158,7 +158,11 @@ cuda_slot_type (const DimrGraph *graph,
   /* Only nodes that the device supports come here. */
   g_assert (op != NULL);
   if ((op->as_stored | op->either) & bit)
-    return cuda_storage (graph, op->either & bit ? node->inputs[slot] : id, precision) == DIMR_DTYPE_F32 ? CUDA_TYPE_F32 : CUDA_TYPE_BF16;
+    {
+      const DimrNodeId stored = op->either & bit ? node->inputs[slot] : id;
+
+      return cuda_storage (graph, stored, precision) == DIMR_DTYPE_F32 ? CUDA_TYPE_F32 : CUDA_TYPE_BF16;
+    }
   return op->wide & bit ? CUDA_TYPE_F32 : cuda_type (precision);
 }
 

@@ -76,7 +76,8 @@ pad_prepare (CudaBuilder    *builder,
   cuda_builder_add (builder, launch_layout, launch);
 }
 
-/* @map: the shape [B, H, W, …] of the smaller map, with the channels of the larger one. */
+/* Maps. Of PATCHES, UNPATCH and WINDOWS one side is a picture, [B, C, H, W], the other a map, [B, H, W, D]; SPREAD has pictures on
+ * both sides, PIXEL_UNSHUFFLE maps. */
 static void
 map_prepare (CudaBuilder    *builder,
              const DimrNode *node,

@@ -68,23 +68,25 @@ input_grad_prepare (CudaBuilder    *builder,
 }
 
 /* LINEAR_WEIGHT_GRAD (dy […, N], x0, x1, …) */
+
 static gsize
-divide (gsize a,
-        gsize b)
+divide_up (gsize a,
+           gsize b)
 {
   return (a + b - 1) / b;
 }
 
-/* Parts of the rows; 1: none. */
+/* How many parts the rows are divided into. */
 static gsize
 find_parts (const DimrGraph *graph,
             const DimrNode  *node)
 {
-  const gsize rows = (gsize) cuda_n_rows (cuda_input (graph, node, 0)), n = (gsize) node->shape.dims[0], k = (gsize) node->shape.dims[1];
+  const gsize rows = (gsize) cuda_n_rows (cuda_input (graph, node, 0));
+  const gsize n = (gsize) node->shape.dims[0], k = (gsize) node->shape.dims[1];
   gsize parts = 1;
 
   while (parts < MAX_PARTS && rows % (2 * parts) == 0 && rows / (2 * parts) >= MIN_ROWS && 2 * parts * n * k <= MAX_PART_FLOATS &&
-         parts * divide (n, TILE) * divide (k, TILE) < ENOUGH_TILES)
+         parts * divide_up (n, TILE) * divide_up (k, TILE) < ENOUGH_TILES)
     parts *= 2;
   return parts;
 }

@@ -23,7 +23,8 @@ launch_table (CudaDevice     *device,
 {
   const TableLaunch *self = data;
   const cudaError_t status =
-    self->index != NULL ? cuda_embedding_grad (stream, self->type, self->dy, self->index, self->out, self->length, self->batch, self->d)
+    self->index != NULL ? cuda_embedding_grad (stream, self->type, self->dy, self->index, self->out, self->length, self->batch,
+                                               self->d)
                         : cuda_position_grad (stream, self->type, self->dy, self->out, self->table_width, self->length, self->batch,
                                               self->height, self->width, self->d);
 

@@ -233,14 +233,25 @@ test_thumbnail (void)
   g_autoptr(DimrImage) large = make_image (30, 0);
   g_autoptr(GdkTexture) a = studio_texture_new_thumbnail (small, 16);
   g_autoptr(GdkTexture) b = studio_texture_new_thumbnail (large, 16);
+  g_autoptr(GdkTexture) crisp = studio_texture_new_thumbnail (small, 35);
   g_autoptr(GBytes) pixels = studio_test_pixels (b);
+  g_autoptr(GBytes) enlarged = NULL;
   const guint8 *in = g_bytes_get_data (dimr_image_peek_pixels (large), NULL);
   const guint8 *out = g_bytes_get_data (pixels, NULL);
   guint sum = in[0] + in[4] + in[30 * 4] + in[31 * 4];
 
-  g_assert_cmpint (gdk_texture_get_width (a), ==, 8);
+  g_assert_cmpint (gdk_texture_get_width (a), ==, 16);
   g_assert_cmpint (gdk_texture_get_width (b), ==, 15);
   g_assert_cmpuint (out[0], ==, (sum + 2) / 4);
+
+  /* Enlarged four times, without smoothing: a block is one colour up to its edge. */
+  enlarged = studio_test_pixels (crisp);
+  out = g_bytes_get_data (enlarged, NULL);
+  in = g_bytes_get_data (dimr_image_peek_pixels (small), NULL);
+  g_assert_cmpint (gdk_texture_get_width (crisp), ==, 32);
+  for (guint y = 0; y < 32; y++)
+    for (guint x = 0; x < 32; x++)
+      g_assert_cmpmem (out + (y * 32 + x) * 4, 4, in + (y / 4 * 8 + x / 4) * 4, 4);
 }
 
 /* --- Numbers --- */
@@ -452,7 +463,7 @@ main (int    argc,
   g_test_add_func ("/widgets/canvas/smooths-on-request", test_smooth);
   g_test_add_func ("/widgets/canvas/selects-in-the-grid-and-forgets-with-a-new-batch", test_grid_selection);
   g_test_add_func ("/widgets/canvas/goes-away-during-a-fade", test_canvas_goes);
-  g_test_add_func ("/widgets/texture/a-thumbnail-averages-whole-blocks", test_thumbnail);
+  g_test_add_func ("/widgets/texture/a-thumbnail-averages-or-repeats-whole-blocks", test_thumbnail);
   g_test_add_func ("/widgets/number-row/typing-wins-and-nothing-is-clipped", test_number_row);
   g_test_add_func ("/widgets/number-row/the-wheel-turns-only-what-has-the-focus", test_wheel);
   g_test_add_func ("/widgets/sampler-row/explains-itself", test_sampler_row);

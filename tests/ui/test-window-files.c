@@ -194,6 +194,65 @@ test_trash (Fixture       *fixture,
   g_assert_true (file_exists (path));
 }
 
+static StudioPicture *
+picture_at (StudioWindow *window,
+            guint         position)
+{
+  GtkWidget *list = studio_test_find (GTK_WIDGET (studio_generate_view_get_filmstrip (window->view)), GTK_TYPE_LIST_VIEW);
+  g_autoptr(StudioPicture) picture = g_list_model_get_item (G_LIST_MODEL (gtk_list_view_get_model (GTK_LIST_VIEW (list))), position);
+
+  return picture; /* the strip holds it */
+}
+
+/* One Undo for all that were deleted in a row, and they come back where they were. */
+static void
+test_trash_many (Fixture       *fixture,
+                 gconstpointer  data)
+{
+  StudioWindow *window = fixture->window;
+  StudioFilmstrip *strip = studio_generate_view_get_filmstrip (window->view);
+  StudioPicture *before[3];
+  GtkWidget *undo;
+
+  for (guint i = 0; i < 3; i++)
+    generate_one (window, 2);
+  for (guint i = 0; i < 3; i++)
+    before[i] = picture_at (window, i);
+  studio_generate_view_show_picture (window->view, before[1]);
+  studio_test_settle ();
+  for (guint i = 0; i < 3; i++)
+    gtk_widget_activate_action (GTK_WIDGET (window), "win.trash", NULL);
+  g_assert_cmpuint (studio_filmstrip_get_n (strip), ==, 0);
+  studio_test_settle ();
+  g_assert_cmpstr (adw_toast_get_title (window->trash_toast), ==, "3 pictures moved to the trash");
+  undo = studio_test_find_named (GTK_WIDGET (window->toasts), "Undo");
+  g_assert_nonnull (undo);
+  g_signal_emit_by_name (undo, "clicked");
+  g_assert_cmpuint (studio_filmstrip_get_n (strip), ==, 3);
+  for (guint i = 0; i < 3; i++)
+    {
+      g_assert_true (picture_at (window, i) == before[i]);
+      g_assert_true (file_exists ((gpointer) studio_picture_peek_path (before[i])));
+    }
+}
+
+/* What only tells something never holds up the Undo. */
+static void
+test_toasts_make_way (Fixture       *fixture,
+                      gconstpointer  data)
+{
+  StudioWindow *window = fixture->window;
+
+  generate_one (window, 2);
+  for (guint i = 0; i < 5; i++)
+    _studio_window_toast (window, "Queued");
+  gtk_widget_activate_action (GTK_WIDGET (window), "win.trash", NULL);
+  studio_test_sleep (400);
+  g_assert_nonnull (studio_test_find_named (GTK_WIDGET (window->toasts), "Undo"));
+  g_assert_null (window->passing_toast);
+  studio_test_sleep (800); /* libadwaita 1.2 does not survive a window that closes while a toast is leaving */
+}
+
 static void
 test_star (Fixture       *fixture,
            gconstpointer  data)
@@ -319,6 +378,8 @@ add_tests (void)
   window_fixture_add ("/window/files/dropping-a-picture-restores-its-settings", test_drop_restores);
   window_fixture_add ("/window/files/pictures-of-the-folder-come-back", test_old_pictures);
   window_fixture_add ("/window/files/the-trash-can-be-undone", test_trash);
+  window_fixture_add ("/window/files/one-undo-brings-all-back-from-the-trash", test_trash_many);
+  window_fixture_add ("/window/files/an-undo-waits-for-no-toast", test_toasts_make_way);
   window_fixture_add ("/window/files/stars-are-remembered", test_star);
   window_fixture_add ("/window/files/an-unwritable-folder-is-told-and-loses-nothing", test_unwritable_folder);
   window_fixture_add ("/window/models/a-bad-file-is-explained-and-changes-nothing", test_bad_model);

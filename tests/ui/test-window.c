@@ -357,6 +357,53 @@ test_closing_with_a_run (Fixture       *fixture,
   studio_test_wait (is_idle, window, PATIENCE);
 }
 
+/* With the controls out of sight, as in every narrow window, pictures can still be made and stopped. */
+static void
+test_hidden_controls (Fixture       *fixture,
+                      gconstpointer  data)
+{
+  StudioWindow *window = fixture->window;
+  GtkWidget *run = GTK_WIDGET (studio_generate_view_get_run_button (window->view));
+
+  g_assert_false (gtk_widget_get_visible (run));
+  g_assert_true (gtk_window_get_focus (GTK_WINDOW (window)) == GTK_WIDGET (generate_button (window)));
+  adw_flap_set_reveal_flap (window->controls_flap, FALSE);
+  studio_test_settle ();
+  g_assert_true (gtk_widget_get_visible (run));
+  g_assert_true (gtk_window_get_focus (GTK_WINDOW (window)) == run);
+
+  studio_number_row_set_value (number_row (window, "steps_row"), 50);
+  g_signal_emit_by_name (run, "clicked");
+  studio_test_wait (has_preview, window, PATIENCE);
+  g_assert_true (g_str_has_prefix (gtk_button_get_label (GTK_BUTTON (run)), "Stop"));
+  g_signal_emit_by_name (run, "clicked");
+  studio_test_wait (is_idle, window, PATIENCE);
+  g_assert_cmpstr (gtk_button_get_label (GTK_BUTTON (run)), ==, "_Generate");
+
+  /* What is missing can only be said where it is seen. */
+  studio_class_picker_set_classes (class_picker (window), NULL, 0);
+  g_signal_emit_by_name (run, "clicked");
+  studio_test_sleep (600);
+  g_assert_true (adw_flap_get_reveal_flap (window->controls_flap));
+  g_assert_true (gtk_widget_get_mapped (studio_test_child (class_picker (window), STUDIO_TYPE_CLASS_PICKER, "popover")));
+  g_assert_false (_studio_window_is_busy (window));
+}
+
+/* Nothing to zoom on an empty canvas. */
+static void
+test_empty_canvas (Fixture       *fixture,
+                   gconstpointer  data)
+{
+  static const char * const names[] = { "zoom-fit", "zoom-original", "zoom-in", "zoom-out" };
+  StudioWindow *window = fixture->window;
+
+  for (guint i = 0; i < G_N_ELEMENTS (names); i++)
+    g_assert_false (g_action_group_get_action_enabled (G_ACTION_GROUP (window), names[i]));
+  generate_one (window, 2);
+  for (guint i = 0; i < G_N_ELEMENTS (names); i++)
+    g_assert_true (g_action_group_get_action_enabled (G_ACTION_GROUP (window), names[i]));
+}
+
 static void
 add_tests (void)
 {
@@ -365,6 +412,8 @@ add_tests (void)
   window_fixture_add ("/window/classes/without-a-class-generate-opens-the-list", test_no_class);
   window_fixture_add ("/window/generate/the-canvas-shows-previews-and-then-the-saved-picture", test_pixels);
   window_fixture_add ("/window/generate/stop-leaves-the-window-ready", test_stop);
+  window_fixture_add ("/window/generate/hidden-controls-leave-a-button", test_hidden_controls);
+  window_fixture_add ("/window/generate/an-empty-canvas-cannot-be-zoomed", test_empty_canvas);
   window_fixture_add ("/window/generate/jobs-queue-in-order-and-the-queue-can-be-cleared", test_queue);
   window_fixture_add ("/window/generate/a-batch-is-a-grid-and-each-cell-a-picture", test_grid);
   window_fixture_add ("/window/generate/the-same-settings-give-the-same-picture", test_same_settings_same_picture);

@@ -205,6 +205,11 @@ test_tree (void)
   g_assert_cmpuint (stack.nodes[0].level, ==, 0);
   g_assert_cmpuint (stack.nodes[1].level, ==, 2);
   g_assert_cmpuint (stack.nodes[1].index, ==, 1);
+  g_assert_cmpuint (dimr_tree_get_depth (0, 1), ==, 1);
+  g_assert_cmpuint (dimr_tree_get_depth (0, 2), ==, 1);
+  g_assert_cmpuint (dimr_tree_get_depth (0, 3), ==, 2);
+  g_assert_cmpuint (dimr_tree_get_depth (0, 8), ==, 3);
+  g_assert_cmpuint (dimr_tree_get_depth (3, 8), ==, 3);
   for (guint64 n = 1; n < 40; n++)
     for (guint size = 1; size <= n; size++)
       {

@@ -90,7 +90,8 @@ static cudaError_t
 launch_rows_of (cudaStream_t stream, const AdaNorm &norm)
 {
   if (norm.d > 64 * 32)
-    return CUDA_LAUNCH ((ada_norm_kernel<T, V, LONG_WARPS, GRAD>), static_cast<unsigned> (norm.rows), 32 * LONG_WARPS, 0, stream, norm);
+    return CUDA_LAUNCH ((ada_norm_kernel<T, V, LONG_WARPS, GRAD>), static_cast<unsigned> (norm.rows), 32 * LONG_WARPS, 0, stream,
+                        norm);
   return CUDA_LAUNCH ((ada_norm_kernel<T, V, 1, GRAD>), static_cast<unsigned> (divide_up (norm.rows, WARPS_PER_BLOCK)),
                       32 * WARPS_PER_BLOCK, 0, stream, norm);
 }

@@ -32,8 +32,9 @@ struct Head
 static __device__ __forceinline__ Head
 find_head (const AttentionGrad &attention)
 {
-  const size_t image = blockIdx.x / static_cast<unsigned> (attention.n_heads), head = blockIdx.x % static_cast<unsigned> (attention.n_heads);
-  const size_t d = static_cast<size_t> (attention.n_heads) * static_cast<size_t> (attention.width), n = static_cast<size_t> (attention.n);
+  const unsigned heads = static_cast<unsigned> (attention.n_heads);
+  const size_t image = blockIdx.x / heads, head = blockIdx.x % heads, n = static_cast<size_t> (attention.n);
+  const size_t d = static_cast<size_t> (attention.n_heads) * static_cast<size_t> (attention.width);
   const size_t column = head * static_cast<size_t> (attention.width);
 
   return { image * n * 3 * d + column, image * n * d + column, d, attention.stats + static_cast<size_t> (blockIdx.x) * n };

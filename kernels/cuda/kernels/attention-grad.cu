@@ -403,7 +403,8 @@ launch_width (cudaStream_t         stream,
               int                  batch)
 {
   /* As few warps as do all tiles in the same number of blocks. */
-  const int n_tiles = divide_up (attention.n_tokens, ROWS), groups = divide_up (n_tiles, MAX_WARPS), warps = divide_up (n_tiles, groups);
+  const int n_tiles = divide_up (attention.n_tokens, ROWS), groups = divide_up (n_tiles, MAX_WARPS);
+  const int warps = divide_up (n_tiles, groups);
   const dim3 grid (static_cast<unsigned> (batch * attention.n_heads), static_cast<unsigned> (groups));
   const unsigned block = static_cast<unsigned> (32 * warps);
   const size_t bytes = static_cast<size_t> (4 * CHUNK + warps * ROWS) * PITCH<WIDTH> * sizeof (bf16);

@@ -244,8 +244,10 @@ attention_kernel (const __grid_constant__ Attention attention)
   bf16 *stage = values + (padded + warp * QUERIES) * PITCH<WIDTH>;
 
   kernel_begin ();
-  fill_rows<WIDTH> (keys, head.k, head.stride, attention.head_width, n, padded, static_cast<int> (threadIdx.x), static_cast<int> (blockDim.x));
-  fill_rows<WIDTH> (values, head.v, head.stride, attention.head_width, n, padded, static_cast<int> (threadIdx.x), static_cast<int> (blockDim.x));
+  fill_rows<WIDTH> (keys, head.k, head.stride, attention.head_width, n, padded, static_cast<int> (threadIdx.x),
+                    static_cast<int> (blockDim.x));
+  fill_rows<WIDTH> (values, head.v, head.stride, attention.head_width, n, padded, static_cast<int> (threadIdx.x),
+                    static_cast<int> (blockDim.x));
   wait_for_copies ();
   __syncthreads ();
 

@@ -117,7 +117,8 @@ launch_stats (cudaStream_t       stream,
 
   switch (norm)
     {
-    case CUDA_NORM_RMS: return CUDA_LAUNCH ((row_stats_kernel<T, V, CUDA_NORM_RMS>), grid, block, 0, stream, *x, stats, rows, uniform, d, eps);
+    case CUDA_NORM_RMS:
+      return CUDA_LAUNCH ((row_stats_kernel<T, V, CUDA_NORM_RMS>), grid, block, 0, stream, *x, stats, rows, uniform, d, eps);
     case CUDA_NORM_ADA_RMS:
       return CUDA_LAUNCH ((row_stats_kernel<T, V, CUDA_NORM_ADA_RMS>), grid, block, 0, stream, *x, stats, rows, uniform, d, eps);
     case CUDA_NORM_LAYER:

@@ -76,7 +76,8 @@ sum_rows_kernel (const __grid_constant__ Rows from,
           for (int k = 0; k < SUM_WARPS; k++)
             total += sums[k][i];
           if (channel < d)
-            out[(static_cast<size_t> (part) * gridDim.y + blockIdx.y) * static_cast<size_t> (d) + static_cast<size_t> (channel)] = total;
+            out[(static_cast<size_t> (part) * gridDim.y + blockIdx.y) * static_cast<size_t> (d) +
+                static_cast<size_t> (channel)] = total;
         }
     }
 }
