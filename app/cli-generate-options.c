@@ -230,8 +230,9 @@ check_pictures (const StudioGenerateOptions  *self,
     return refuse (error, _("One run makes at most %u pictures; use several runs with --index"), MAX_COUNT);
   if (n > 1 && studio_generate_options_is_file (self))
     return refuse (error, _("--out %s names one picture, but %u are to be made: name a folder"), self->out, n);
-  if (n - 1 > G_MAXUINT64 - request->first_index)
-    return refuse (error, _("--index %s leaves no numbers for %u pictures"), self->index, n);
+  if (request->first_index > DIMR_RNG_N_IMAGES - n)
+    return refuse (error, _("--index %s leaves no numbers for %u pictures; the last number is %" PRIu64), self->index, n,
+                   DIMR_RNG_N_IMAGES - 1);
   return TRUE;
 }
 

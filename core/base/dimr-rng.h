@@ -31,6 +31,9 @@ typedef enum
   DIMR_STREAM_PROCEDURAL,    /* drawn pictures */
 } DimrStream;
 
+/* Images of one seed; more would draw the first one's noise again. */
+#define DIMR_RNG_N_IMAGES (G_GUINT64_CONSTANT (1) << 48)
+
 /* Fills @out with @n standard normal values of image @image under @seed: element i is the same
  * whatever n is. @step tells sub-streams apart (0 where there is one). Box-Muller in double, rounded to float. */
 void dimr_rng_normal (guint64    seed,

@@ -94,9 +94,17 @@ decode_all (const DimrCodecRequest  *request,
   const DimrSafetensorsSlot slot = { "decoded", DIMR_DTYPE_F32, DIMR_SHAPE (result->n_pictures, 3, result->height, result->width) };
   const gsize z_len = dimr_tensor_get_n_elements (z) / result->n_pictures, len = (gsize) 3 * result->height * result->width;
   g_autofree float *latent = g_new (float, z_len);
-  g_autofree float *picture = g_new (float, len);
-  g_autoptr (DimrSafetensorsStream) stream = one_file ? dimr_safetensors_stream_new (request->output, &slot, 1, NULL, error) : NULL;
+  g_autofree float *picture = g_try_new (float, len);
+  g_autoptr (DimrSafetensorsStream) stream = NULL;
 
+  if (picture == NULL)
+    {
+      g_set_error (error, DIMR_ERROR, DIMR_ERROR_MEMORY, "There is not enough memory for a picture of %u × %u; decode smaller latents",
+                   result->width, result->height);
+      return FALSE;
+    }
+  if (one_file)
+    stream = dimr_safetensors_stream_new (request->output, &slot, 1, NULL, error);
   if (one_file ? stream == NULL : !make_folder (request->output, error))
     return FALSE;
   for (guint i = 0; i < result->n_pictures; i++)

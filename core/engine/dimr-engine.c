@@ -2,6 +2,7 @@
 #include "core/engine/dimr-engine.h"
 
 #include "core/base/dimr-error.h"
+#include "core/base/dimr-rng.h"
 #include "core/diffusion/dimr-denoiser.h"
 #include "core/engine/dimr-engine-thread.h"
 #include "core/engine/dimr-job-private.h"
@@ -406,6 +407,9 @@ check_request (DimrModel          *model,
     return FALSE;
   if (request->count < 1 || n_images > 1000000)
     return refuse (error, "A request has 1 to 1,000,000 images, not %" G_GUINT64_FORMAT, n_images);
+  if (request->first_index > DIMR_RNG_N_IMAGES - n_images)
+    return refuse (error, "The numbers of pictures end at %" G_GUINT64_FORMAT ", so these cannot begin at %" G_GUINT64_FORMAT,
+                   DIMR_RNG_N_IMAGES - 1, request->first_index);
   if (request->n_steps < 1 || request->n_steps > 1000)
     return refuse (error, "Steps are between 1 and 1000, not %u", request->n_steps);
   if (request->batch < 1)

@@ -358,7 +358,7 @@ dimr_job_make_recipe (DimrJob             *self,
   recipe->model_hash = g_strdup (model_hash);
   if (autoencoder != NULL)
     {
-      recipe->autoencoder_name = g_path_get_basename (dimr_autoencoder_get_path (autoencoder));
+      recipe->autoencoder_name = g_filename_display_basename (dimr_autoencoder_get_path (autoencoder));
       recipe->autoencoder_hash = g_strdup (dimr_model_get_autoencoder_hash (self->model));
     }
   recipe->class_index = conditional ? request->classes[index / request->count] : DIMR_CLASS_NONE;

@@ -246,7 +246,7 @@ read_autoencoder (DimrEntry       *self,
                   DimrAutoencoder *autoencoder)
 {
   self->kind = DIMR_ENTRY_AUTOENCODER;
-  self->title = g_path_get_basename (self->path);
+  self->title = g_filename_display_basename (self->path);
   self->summary = g_strdup (dimr_autoencoder_get_summary (autoencoder));
   self->weights_path = g_strdup (dimr_autoencoder_get_path (autoencoder));
   self->n_parameters = dimr_autoencoder_get_n_parameters (autoencoder);
@@ -258,7 +258,7 @@ read_other (DimrEntry    *self,
             const GError *error)
 {
   self->kind = DIMR_ENTRY_OTHER;
-  self->title = g_path_get_basename (self->path);
+  self->title = g_filename_display_basename (self->path);
   self->problem = g_strdup (error->message);
   self->summary = g_strdup (error->message);
 }

@@ -250,7 +250,7 @@ dimr_model_load_any (const char    *path,
       g_cancellable_set_error_if_cancelled (cancellable, error))
     return NULL;
 
-  base = g_path_get_basename (self->path);
+  base = g_filename_display_basename (self->path);
   self->name = g_strdup (self->config->title != NULL ? self->config->title : base);
   self->summary = make_summary (self->config, self->n_parameters);
   self->card = read_card (folder);

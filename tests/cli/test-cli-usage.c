@@ -127,6 +127,8 @@ test_values_out_of_range_are_explained (void)
     { "--seed 18446744073709551616", "18446744073709551615" },
     { "--index x", "not “x”" },
     { "--index 18446744073709551615 --count 2", "leaves no numbers" },
+    { "--index 281474976710655 --count 2", "the last number is 281474976710655" },
+    { "--index 281474976710656", "leaves no numbers" },
     { "--class tigr", "did you mean “tiger” (292)?" },
     { "--class crane", "“crane (machine)” (517)" },
     { "--class 1-1000", "beyond the classes" },

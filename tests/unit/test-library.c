@@ -148,6 +148,23 @@ test_entry_other (Place         *place,
   g_assert_cmpint (dimr_entry_get_kind (missing), ==, DIMR_ENTRY_OTHER);
 }
 
+/* A name of another time's character set is shown by widgets, which take nothing but UTF-8. */
+static void
+test_entry_of_a_latin_name (Place         *place,
+                            gconstpointer  data)
+{
+  g_autoptr (DimrEntry) entry = NULL, other = NULL;
+  g_autofree char *folder = make_model (place->folder, "gr\374n"), *path = g_build_filename (place->folder, "gr\374n.safetensors", NULL);
+
+  entry = dimr_entry_new (folder, NULL);
+  g_assert_cmpint (dimr_entry_get_kind (entry), ==, DIMR_ENTRY_MODEL);
+  g_assert_true (g_utf8_validate (dimr_entry_get_title (entry), -1, NULL));
+  write_text (place->folder, "gr\374n.safetensors", "no tensors");
+  other = dimr_entry_new (path, NULL);
+  g_assert_true (g_utf8_validate (dimr_entry_get_title (other), -1, NULL));
+  g_assert_true (g_utf8_validate (dimr_entry_get_problem (other), -1, NULL));
+}
+
 static void
 test_hash_is_remembered (Place         *place,
                          gconstpointer  data)
@@ -459,6 +476,7 @@ main (int    argc,
   ADD ("entry/model", test_entry_model);
   ADD ("entry/autoencoder", test_entry_autoencoder);
   ADD ("entry/other", test_entry_other);
+  ADD ("entry/latin-name", test_entry_of_a_latin_name);
   ADD ("hash/is-remembered", test_hash_is_remembered);
   ADD ("hash/errors", test_hash_errors);
   ADD ("hashing-ends-here", test_hashing_ends_here);
