@@ -152,7 +152,6 @@ _studio_window_apply_recipe (StudioWindow      *self,
   undo->state = studio_controls_dup_state (self->controls);
   studio_controls_apply_recipe (self->controls, recipe, parts);
 
-  _studio_window_dismiss_passing (self);
   adw_toast_set_button_label (toast, _("Undo"));
   adw_toast_set_priority (toast, ADW_TOAST_PRIORITY_HIGH);
   g_signal_connect_data (toast, "button-clicked", G_CALLBACK (on_undo_settings), undo, undo_free, 0);

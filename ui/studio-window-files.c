@@ -382,11 +382,10 @@ show_trash_toast (StudioWindow *self)
       return;
     }
 
-  _studio_window_dismiss_passing (self);
   self->trash_toast = adw_toast_new (text);
   adw_toast_set_timeout (self->trash_toast, 0);
   adw_toast_set_button_label (self->trash_toast, _("Undo"));
-  adw_toast_set_priority (self->trash_toast, ADW_TOAST_PRIORITY_HIGH);
+  adw_toast_set_priority (self->trash_toast, ADW_TOAST_PRIORITY_HIGH); /* no waiting behind others */
   g_signal_connect_object (self->trash_toast, "button-clicked", G_CALLBACK (on_undo_trash), self, G_CONNECT_SWAPPED);
   g_signal_connect_object (self->trash_toast, "dismissed", G_CALLBACK (on_toast_dismissed), self, G_CONNECT_SWAPPED);
   adw_toast_overlay_add_toast (self->toasts, self->trash_toast);

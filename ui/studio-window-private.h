@@ -62,8 +62,6 @@ struct _StudioWindow
 /* Something that passes, and is said once however often it happens meanwhile. */
 void     _studio_window_toast             (StudioWindow      *self,
                                            const char        *text);
-/* To be called before a toast with a button. */
-void     _studio_window_dismiss_passing   (StudioWindow      *self);
 /* @error: a sentence for the user; G_IO_ERROR_CANCELLED is passed over. */
 void     _studio_window_show_error        (StudioWindow      *self,
                                            const GError      *error);

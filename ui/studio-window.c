@@ -20,14 +20,6 @@ on_passing_dismissed (StudioWindow *self,
     self->passing_toast = NULL;
 }
 
-/* Toasts wait for one another: what only tells something must not hold up an Undo. */
-void
-_studio_window_dismiss_passing (StudioWindow *self)
-{
-  if (self->passing_toast)
-    adw_toast_dismiss (self->passing_toast);
-}
-
 void
 _studio_window_toast (StudioWindow *self,
                       const char   *text)

@@ -88,7 +88,7 @@ run_tests () {
     # shellcheck disable=SC2086  # variables are words
     env $variables "$pack/run" "$program" > "$log.one" 2>&1 < /dev/null
     status=$?
-    cat "$log.one" >> "$log"
+    cat "$log.one" >> "$log"  # stopped in between, the last program's output is in the other
     if [ $status -eq 0 ]; then
       count_tests "$log.one"
       continue

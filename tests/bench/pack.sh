@@ -6,7 +6,7 @@
 # starter model, the reference numbers and these scripts, and makes FOLDER.tar.gz of it all.
 # FOLDER/run PROGRAM [ARGUMENT…] starts a program there.
 #
-# WITHOUT_DATA=1 in the environment leaves model and numbers out (25 MB), for a machine that has a copy of the
+# WITHOUT_DATA=1 in the environment leaves model and numbers out (29 MB packed), for a machine that has a copy of the
 # sources: there DIMR_DATA_DIR is their data/, and DIMR_REFERENCE_DIR their tests/data/reference.
 # SPDX-License-Identifier: Apache-2.0
 set -eu
