@@ -8,6 +8,7 @@
 #include "app/cli-progress.h"
 
 #define MAX_THREADS 1024
+#define MIN_SIDE 8
 #define MAX_SIDE 4096
 #define MAX_MEMORY (1 << 24) /* MiB */
 
@@ -93,7 +94,7 @@ check (Codec      *self,
 {
   if (self->request.autoencoder == NULL || self->request.input == NULL || self->request.output == NULL)
     return studio_cli_refuse (self->json, _("%s needs --autoencoder FILE, --input and --output; see “dimr %s --help”"), command, command);
-  if (precision != NULL && !dimr_precision_from_string (precision, &self->request.precision))
+  if (precision != NULL && (!dimr_precision_from_string (precision, &self->request.precision) || self->request.precision == DIMR_PRECISION_F8))
     return studio_cli_refuse (self->json, _("--precision is auto, f32 or bf16, not “%s”"), precision);
   if (threads < 0 || threads > MAX_THREADS)
     return studio_cli_refuse (self->json, _("--threads is from 0 to %d, not %" PRId64), MAX_THREADS, threads);
@@ -202,7 +203,7 @@ studio_cli_encode (int    argc,
     return STUDIO_EXIT_USAGE;
   if (seed_text != NULL && !g_ascii_string_to_unsigned (seed_text, 10, 0, G_MAXUINT64, &seed, NULL))
     return studio_cli_refuse (json, _("--seed is a whole number of at least 0, not “%s”"), seed_text);
-  if (side < 0 || side > MAX_SIDE)
+  if (side != 0 && (side < MIN_SIDE || side > MAX_SIDE))
     return studio_cli_refuse (json, _("--size is from 8 to %d, not %" PRId64), MAX_SIDE, side);
   self.json = json;
   self.request = (DimrCodecRequest){

@@ -139,8 +139,7 @@ on_event (const DimrTrainingEvent *event,
       fprintf (stderr, _("step %" PRIu64 ": validation loss %.5f (%s)\n"), event->step, event->loss, terms);
       break;
     case DIMR_TRAINING_SNAPSHOT:
-      g_print ("%s\n", event->text);
-      fflush (stdout);
+      studio_cli_print_path (event->text);
       break;
     default: break;
     }

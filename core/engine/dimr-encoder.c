@@ -39,7 +39,7 @@ dimr_encoder_new (DimrAutoencoder  *autoencoder,
     return NULL;
   self = g_new0 (DimrEncoder, 1);
   self->n_pixels = (gsize) config->image_channels * height * width;
-  self->n_moments = 2 * config->latent_channels * (height / factor) * (width / factor);
+  self->n_moments = (gsize) 2 * config->latent_channels * (height / factor) * (width / factor);
   output = dimr_graph_find (graph, "quant_conv");
   self->plan = dimr_plan_new (graph, &output, 1, device, precision, error);
   if (self->plan == NULL)

@@ -187,6 +187,12 @@ test_refusals (void)
   g_assert_nonnull (strstr (result.err, "'z'"));
   cli_run (&result, "encode -a %s -i %s -o %s/x.png", autoencoder, latents, folder);
   cli_assert_status (&result, 2);
+  cli_run (&result, "encode -a %s -i %s -o %s --size 4", autoencoder, latents, out);
+  cli_assert_status (&result, 2);
+  g_assert_nonnull (strstr (result.err, "from 8 to"));
+  cli_run (&result, "decode -a %s -i %s -o %s --precision f8", autoencoder, latents, out);
+  cli_assert_status (&result, 2);
+  g_assert_nonnull (strstr (result.err, "not “f8”"));
   g_assert_cmpint (g_mkdir (empty, 0700), ==, 0);
   cli_run (&result, "encode -a %s -i %s -o %s", autoencoder, empty, out);
   cli_assert_status (&result, 2);
