@@ -154,7 +154,7 @@ update_summary (StudioControls *self)
     /* Translators: %u classes, %u pictures of each, %u pictures in all. */
     text = g_strdup_printf (_("%u classes × %u = %u pictures"), n, count, n * count);
   else if (n > 1 || count > 1)
-    text = g_strdup_printf (_("%u pictures"), MAX (n, 1) * count);
+    text = g_strdup_printf (ngettext ("%u picture", "%u pictures", MAX (n, 1) * count), MAX (n, 1) * count);
   gtk_label_set_text (self->summary, text ? text : "");
   gtk_widget_set_visible (GTK_WIDGET (self->summary), text != NULL);
 }

@@ -276,6 +276,22 @@ studio_filmstrip_clear (StudioFilmstrip *self)
   g_list_store_remove_all (self->pictures);
 }
 
+StudioPicture *
+studio_filmstrip_find_path (StudioFilmstrip *self,
+                            const char      *path)
+{
+  g_return_val_if_fail (STUDIO_IS_FILMSTRIP (self), NULL);
+
+  for (guint i = 0; path && i < studio_filmstrip_get_n (self); i++)
+    {
+      g_autoptr(StudioPicture) picture = g_list_model_get_item (G_LIST_MODEL (self->pictures), i);
+
+      if (g_strcmp0 (studio_picture_peek_path (picture), path) == 0)
+        return picture; /* the strip holds it */
+    }
+  return NULL;
+}
+
 void
 studio_filmstrip_append_new (StudioFilmstrip *self,
                              GPtrArray       *pictures)

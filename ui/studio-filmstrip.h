@@ -30,6 +30,9 @@ guint          studio_filmstrip_remove       (StudioFilmstrip *self,
                                               StudioPicture   *picture);
 guint          studio_filmstrip_get_n        (StudioFilmstrip *self);
 void           studio_filmstrip_clear        (StudioFilmstrip *self);
+/* The picture of that file (transfer none, nullable). */
+StudioPicture *studio_filmstrip_find_path    (StudioFilmstrip *self,
+                                              const char      *path);
 /* @pictures: of StudioPicture with a path each. Those whose path is here already are left out. */
 void           studio_filmstrip_append_new   (StudioFilmstrip *self,
                                               GPtrArray       *pictures);

@@ -264,7 +264,9 @@ on_imported (GObject      *source,
         }
       else if (!g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
         {
-          AdwToast *toast = adw_toast_new (error->message);
+          /* The title of a toast is markup, and a message may quote a file's name. */
+          g_autofree char *escaped = g_markup_escape_text (error->message, -1);
+          AdwToast *toast = adw_toast_new (escaped);
 
           adw_toast_set_timeout (toast, 0);
           adw_toast_overlay_add_toast (self->toasts, toast);

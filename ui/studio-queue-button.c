@@ -45,10 +45,13 @@ update_row (AdwActionRow *row,
     text = g_strdup (_("Running · decoding"));
   else if (dimr_job_get_state (job) == DIMR_JOB_RUNNING)
     text = g_strdup_printf (_("Running · step %u of %u"), dimr_job_get_step (job), dimr_job_get_n_steps (job));
-  else if (n_images == 1)
-    text = g_strdup_printf (_("1 picture · %u steps"), request->n_steps);
   else
-    text = g_strdup_printf (_("%u pictures · %u steps"), n_images, request->n_steps);
+    {
+      g_autofree char *pictures = g_strdup_printf (ngettext ("%u picture", "%u pictures", n_images), n_images);
+      g_autofree char *steps = g_strdup_printf (ngettext ("%u step", "%u steps", request->n_steps), request->n_steps);
+
+      text = g_strconcat (pictures, " · ", steps, NULL);
+    }
   adw_action_row_set_subtitle (row, text);
 }
 

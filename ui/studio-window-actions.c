@@ -493,7 +493,8 @@ _studio_window_update_actions (StudioWindow *self)
   enable (self, "save-as", picture && studio_picture_peek_image (picture));
   enable (self, "copy", picture && studio_picture_peek_image (picture));
   enable (self, "star", picture != NULL);
-  enable (self, "trash", picture != NULL);
+  /* A file from elsewhere that was only opened here is not ours to delete. */
+  enable (self, "trash", picture && picture == studio_filmstrip_get_selected (studio_generate_view_get_filmstrip (self->view)));
   enable (self, "zoom-fit", !is_empty);
   enable (self, "zoom-original", !is_empty);
   enable (self, "zoom-in", !is_empty);

@@ -102,11 +102,13 @@ restore (StudioWindow *self,
          Opened       *opened)
 {
   DimrModel *model = dimr_engine_get_model (self->engine);
+  StudioPicture *listed = studio_filmstrip_find_path (studio_generate_view_get_filmstrip (self->view), opened->picture);
   g_autoptr(StudioPicture) picture = NULL;
   g_autofree char *message = NULL;
   const DimrRecipe *recipe = opened->recipe;
 
-  picture = studio_picture_new (opened->image, NULL, recipe, opened->picture);
+  /* One of the strip's is shown as such: it has its star, and can be deleted. */
+  picture = listed ? g_object_ref (listed) : studio_picture_new (opened->image, NULL, recipe, opened->picture);
   self->follow = FALSE;
   studio_generate_view_show_picture (self->view, picture);
   _studio_window_update_jobs (self);

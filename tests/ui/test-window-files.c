@@ -52,6 +52,42 @@ test_save_as (Fixture       *fixture,
   studio_test_settle ();
 }
 
+static gboolean
+shows_foreign_picture (gpointer data)
+{
+  StudioPicture *picture = studio_generate_view_get_picture (((StudioWindow *) data)->view);
+
+  return picture && g_str_has_suffix (studio_picture_peek_path (picture), "elsewhere.png");
+}
+
+/* What was opened from elsewhere is not ours to delete; one of the strip's is itself, and is. */
+static void
+test_opened_picture (Fixture       *fixture,
+                     gconstpointer  data)
+{
+  StudioWindow *window = fixture->window;
+  g_autofree char *outside = studio_test_make_folder ();
+  g_autofree char *elsewhere = g_build_filename (outside, "elsewhere.png", NULL);
+  g_autoptr(GFile) copy = g_file_new_for_path (elsewhere);
+  g_autoptr(GFile) own = NULL;
+  StudioPicture *listed;
+
+  generate_one (window, 2);
+  listed = studio_generate_view_get_picture (window->view);
+  g_assert_true (g_action_group_get_action_enabled (G_ACTION_GROUP (window), "trash"));
+  own = g_file_new_for_path (studio_picture_peek_path (listed));
+  g_assert_true (g_file_copy (own, copy, G_FILE_COPY_NONE, NULL, NULL, NULL, NULL));
+
+  studio_window_open_file (window, copy);
+  studio_test_wait (shows_foreign_picture, window, PATIENCE);
+  g_assert_false (g_action_group_get_action_enabled (G_ACTION_GROUP (window), "trash"));
+  studio_window_open_file (window, own);
+  while (studio_generate_view_get_picture (window->view) != listed)
+    g_main_context_iteration (NULL, TRUE);
+  g_assert_true (g_action_group_get_action_enabled (G_ACTION_GROUP (window), "trash"));
+  studio_test_remove_folder (outside);
+}
+
 static StudioSamplerRow *
 sampler_row (StudioWindow *window)
 {
@@ -436,6 +472,7 @@ add_tests (void)
   window_fixture_add ("/window/files/save-as-writes-a-png-with-its-settings", test_save_as);
   window_fixture_add ("/window/controls/sampler-options-go-there-and-back", test_sampler_options_restore);
   window_fixture_add ("/window/files/dropping-a-picture-restores-its-settings", test_drop_restores);
+  window_fixture_add ("/window/files/what-is-opened-from-elsewhere-is-not-deleted", test_opened_picture);
   window_fixture_add ("/window/files/pictures-of-the-folder-come-back", test_old_pictures);
   window_fixture_add ("/window/files/of-a-large-folder-only-what-is-in-sight-is-read", test_many_pictures);
   window_fixture_add ("/window/files/the-trash-can-be-undone", test_trash);
