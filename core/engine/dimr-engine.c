@@ -8,6 +8,7 @@
 #include "core/engine/dimr-job-private.h"
 
 #include <string.h>
+#include <unistd.h>
 
 enum { PROP_0, PROP_MODEL, PROP_DEVICE_NAME, PROP_DEVICE_NOTE, PROP_DEVICE_LOST, PROP_CURRENT_JOB, PROP_N_WAITING, N_PROPS };
 
@@ -390,6 +391,21 @@ check_classes (DimrModel          *model,
   return TRUE;
 }
 
+/* A trace is kept whole, and once more while its tensors are made. @n: floats of all pictures. */
+static gboolean
+check_trace (const DimrRequest  *request,
+             guint64             n,
+             GError            **error)
+{
+  const guint64 bytes = 2 * sizeof (float) * n * (request->n_steps + 1);
+  const guint64 memory = (guint64) sysconf (_SC_PHYS_PAGES) * (guint64) sysconf (_SC_PAGESIZE);
+
+  if (!request->trace || bytes <= memory)
+    return TRUE;
+  return refuse (error, "A trace of so many pictures and steps takes %" G_GUINT64_FORMAT " MiB, and there are %" G_GUINT64_FORMAT
+                 " MiB of memory; trace fewer pictures", bytes >> 20, memory >> 20);
+}
+
 static gboolean
 check_request (DimrModel          *model,
                const DimrRequest  *request,
@@ -434,6 +450,8 @@ check_request (DimrModel          *model,
     return refuse (error, "This model has %u channels to be guided, not %u", config->channels, request->guidance.channels);
   if (dimr_guidance_is_on (&request->guidance) && config->num_classes > 0 && !config->has_null_class)
     return refuse (error, "This model was trained without a null class, so its guidance has to be 1");
+  if (!check_trace (request, wanted, error))
+    return FALSE;
   if (request->noises != NULL && request->n_noises != request->n_steps * wanted)
     return refuse (error, "The noise of the steps has %" G_GSIZE_FORMAT " values, but %u steps need %" G_GUINT64_FORMAT,
                    request->n_noises, request->n_steps, request->n_steps * wanted);
