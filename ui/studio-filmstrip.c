@@ -5,6 +5,8 @@
 
 #include <glib/gi18n.h>
 
+#include "ui/studio-thumbnails.h"
+
 #define CELL_SIZE 64
 
 struct _StudioFilmstrip
@@ -15,6 +17,7 @@ struct _StudioFilmstrip
   GtkListView *list;
   GListStore *pictures;
   GtkSingleSelection *selection;
+  StudioThumbnails *thumbnails;
 };
 
 enum
@@ -51,31 +54,63 @@ on_setup (GtkSignalListItemFactory *factory,
   gtk_list_item_set_child (item, overlay);
 }
 
+/* A thumbnail that was let go stays in the cells that show it. */
 static void
-on_bind (GtkSignalListItemFactory *factory,
-         GtkListItem              *item)
+on_thumbnail (StudioPicture *picture,
+              GParamSpec    *pspec,
+              GtkListItem   *item)
 {
-  StudioPicture *picture = gtk_list_item_get_item (item);
   GtkWidget *overlay = gtk_list_item_get_child (item);
   GtkWidget *view = gtk_overlay_get_child (GTK_OVERLAY (overlay));
-  GtkWidget *star = gtk_widget_get_last_child (overlay);
   g_autofree char *title = studio_picture_dup_title (picture);
-  GBinding *binding;
 
-  gtk_picture_set_paintable (GTK_PICTURE (view), GDK_PAINTABLE (studio_picture_get_thumbnail (picture)));
+  if (studio_picture_get_thumbnail (picture))
+    gtk_picture_set_paintable (GTK_PICTURE (view), GDK_PAINTABLE (studio_picture_get_thumbnail (picture)));
   gtk_picture_set_alternative_text (GTK_PICTURE (view), title);
   gtk_widget_set_tooltip_text (overlay, title);
+}
+
+static void
+on_bind (GtkSignalListItemFactory *factory,
+         GtkListItem              *item,
+         StudioFilmstrip          *self)
+{
+  StudioPicture *picture = gtk_list_item_get_item (item);
+  GtkWidget *star = gtk_widget_get_last_child (gtk_list_item_get_child (item));
+  GBinding *binding;
+
+  on_thumbnail (picture, NULL, item);
+  g_signal_connect (picture, "notify::thumbnail", G_CALLBACK (on_thumbnail), item);
+  studio_thumbnails_want (self->thumbnails, picture);
   binding = g_object_bind_property (picture, "starred", star, "visible", G_BINDING_SYNC_CREATE);
   g_object_set_data_full (G_OBJECT (item), "binding", g_object_ref (binding), g_object_unref);
 }
 
 static void
 on_unbind (GtkSignalListItemFactory *factory,
-           GtkListItem              *item)
+           GtkListItem              *item,
+           StudioFilmstrip          *self)
 {
+  StudioPicture *picture = gtk_list_item_get_item (item);
+
+  g_signal_handlers_disconnect_by_data (picture, item);
+  if (self->thumbnails)
+    studio_thumbnails_forget (self->thumbnails, picture);
   g_binding_unbind (g_object_get_data (G_OBJECT (item), "binding"));
   g_object_set_data (G_OBJECT (item), "binding", NULL);
   gtk_picture_set_paintable (GTK_PICTURE (gtk_overlay_get_child (GTK_OVERLAY (gtk_list_item_get_child (item)))), NULL);
+}
+
+/* What cannot be read is no picture of ours: the strip does without. */
+static void
+on_unreadable (StudioPicture *picture,
+               gpointer       user_data)
+{
+  StudioFilmstrip *self = user_data;
+  guint position;
+
+  if (g_list_store_find (self->pictures, picture, &position))
+    g_list_store_remove (self->pictures, position);
 }
 
 static void
@@ -91,6 +126,7 @@ studio_filmstrip_dispose (GObject *object)
 
   if (self->selection)
     g_signal_handlers_disconnect_by_data (self->selection, self);
+  g_clear_pointer (&self->thumbnails, studio_thumbnails_free);
   if (self->window)
     {
       gtk_widget_unparent (GTK_WIDGET (self->window));
@@ -131,6 +167,7 @@ studio_filmstrip_init (StudioFilmstrip *self)
 {
   GtkListItemFactory *factory = gtk_signal_list_item_factory_new ();
 
+  self->thumbnails = studio_thumbnails_new (on_unreadable, self);
   self->pictures = g_list_store_new (STUDIO_TYPE_PICTURE);
   self->selection = gtk_single_selection_new (g_object_ref (G_LIST_MODEL (self->pictures)));
   gtk_single_selection_set_autoselect (self->selection, FALSE);
@@ -138,8 +175,8 @@ studio_filmstrip_init (StudioFilmstrip *self)
   g_signal_connect_swapped (self->selection, "notify::selected-item", G_CALLBACK (on_selected), self);
 
   g_signal_connect (factory, "setup", G_CALLBACK (on_setup), NULL);
-  g_signal_connect (factory, "bind", G_CALLBACK (on_bind), NULL);
-  g_signal_connect (factory, "unbind", G_CALLBACK (on_unbind), NULL);
+  g_signal_connect (factory, "bind", G_CALLBACK (on_bind), self);
+  g_signal_connect (factory, "unbind", G_CALLBACK (on_unbind), self);
   self->list = GTK_LIST_VIEW (gtk_list_view_new (GTK_SELECTION_MODEL (g_object_ref (self->selection)), factory));
   gtk_orientable_set_orientation (GTK_ORIENTABLE (self->list), GTK_ORIENTATION_HORIZONTAL);
   gtk_accessible_update_property (GTK_ACCESSIBLE (self->list), GTK_ACCESSIBLE_PROPERTY_LABEL, _("Finished pictures"), -1);
@@ -239,18 +276,25 @@ studio_filmstrip_clear (StudioFilmstrip *self)
   g_list_store_remove_all (self->pictures);
 }
 
-gboolean
-studio_filmstrip_has_path (StudioFilmstrip *self,
-                           const char      *path)
+void
+studio_filmstrip_append_new (StudioFilmstrip *self,
+                             GPtrArray       *pictures)
 {
-  g_return_val_if_fail (STUDIO_IS_FILMSTRIP (self), FALSE);
+  const guint n = studio_filmstrip_get_n (self);
+  g_autoptr(GHashTable) known = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  g_autoptr(GPtrArray) new = g_ptr_array_new ();
 
-  for (guint i = 0; i < studio_filmstrip_get_n (self); i++)
+  g_return_if_fail (STUDIO_IS_FILMSTRIP (self));
+
+  for (guint i = 0; i < n; i++)
     {
       g_autoptr(StudioPicture) picture = g_list_model_get_item (G_LIST_MODEL (self->pictures), i);
 
-      if (g_strcmp0 (studio_picture_peek_path (picture), path) == 0)
-        return TRUE;
+      if (studio_picture_peek_path (picture))
+        g_hash_table_add (known, g_strdup (studio_picture_peek_path (picture)));
     }
-  return FALSE;
+  for (guint i = 0; i < pictures->len; i++)
+    if (!g_hash_table_contains (known, studio_picture_peek_path (g_ptr_array_index (pictures, i))))
+      g_ptr_array_add (new, g_ptr_array_index (pictures, i));
+  g_list_store_splice (self->pictures, n, 0, new->pdata, new->len);
 }

@@ -30,8 +30,8 @@ guint          studio_filmstrip_remove       (StudioFilmstrip *self,
                                               StudioPicture   *picture);
 guint          studio_filmstrip_get_n        (StudioFilmstrip *self);
 void           studio_filmstrip_clear        (StudioFilmstrip *self);
-/* TRUE where a picture of that path is here. */
-gboolean       studio_filmstrip_has_path     (StudioFilmstrip *self,
-                                              const char      *path);
+/* @pictures: of StudioPicture with a path each. Those whose path is here already are left out. */
+void           studio_filmstrip_append_new   (StudioFilmstrip *self,
+                                              GPtrArray       *pictures);
 
 G_END_DECLS

@@ -137,6 +137,21 @@ pictures_of (DimrJob *job)
   return pictures;
 }
 
+/* Who walks through a large folder must not keep all of it in memory. */
+static void
+release_pictures (StudioGenerateView *self,
+                  StudioPicture      *but)
+{
+  for (guint i = 0; i < self->pictures->len; i++)
+    {
+      StudioPicture *picture = g_ptr_array_index (self->pictures, i);
+
+      if (picture && picture != but)
+        studio_picture_release_image (picture);
+    }
+  g_ptr_array_set_size (self->pictures, 0);
+}
+
 static void
 begin_job (StudioGenerateView *self,
            DimrJob            *job)
@@ -148,7 +163,7 @@ begin_job (StudioGenerateView *self,
   g_set_object (&self->job, job);
   g_clear_object (&self->waiting);
   cells_of (job, &self->first, &n);
-  g_ptr_array_set_size (self->pictures, 0);
+  release_pictures (self, NULL);
   for (guint i = 0; i < n; i++)
     {
       StudioPicture *picture = g_ptr_array_index (known, self->first + i);
@@ -234,7 +249,7 @@ put_picture (StudioGenerateView *self,
   stop_reading (self);
   g_clear_object (&self->job);
   g_clear_object (&self->waiting);
-  g_ptr_array_set_size (self->pictures, 0);
+  release_pictures (self, picture);
   if (picture)
     g_ptr_array_add (self->pictures, g_object_ref (picture));
   studio_canvas_set_n_cells (self->canvas, self->pictures->len);
@@ -244,14 +259,23 @@ put_picture (StudioGenerateView *self,
 }
 
 static void
+recipe_free (gpointer data)
+{
+  dimr_recipe_free (data);
+}
+
+static void
 read_in_thread (GTask        *task,
                 gpointer      source,
                 gpointer      task_data,
                 GCancellable *cancellable)
 {
   GError *error = NULL;
-  DimrImage *image = dimr_png_load (task_data, NULL, &error);
+  DimrRecipe *recipe = NULL;
+  DimrImage *image = dimr_png_load (task_data, &recipe, &error);
 
+  /* The recipe rides on the task: a picture that was only listed has none yet. */
+  g_object_set_data_full (G_OBJECT (task), "recipe", recipe, recipe_free);
   if (image)
     g_task_return_pointer (task, image, (GDestroyNotify) dimr_image_unref);
   else
@@ -275,7 +299,7 @@ on_read (GObject      *source,
       studio_generate_view_set_status (self, error->message);
       return;
     }
-  studio_picture_set_image (picture, image);
+  studio_picture_set_image (picture, image, g_object_get_data (G_OBJECT (result), "recipe"));
   put_picture (self, picture);
 }
 

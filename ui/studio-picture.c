@@ -8,7 +8,6 @@
 #include "ui/studio-settings.h"
 #include "ui/studio-texture.h"
 
-#define THUMBNAIL_SIZE 128
 #define MAX_STARS 100000
 
 struct _StudioPicture
@@ -21,11 +20,13 @@ struct _StudioPicture
   char *path;
   gboolean starred;
   double step_time;
+  gboolean image_is_of_file; /* and can be read again */
 };
 
 enum
 {
   PROP_STARRED = 1,
+  PROP_THUMBNAIL,
   N_PROPS
 };
 
@@ -51,7 +52,12 @@ studio_picture_get_property (GObject    *object,
                              GValue     *value,
                              GParamSpec *pspec)
 {
-  g_value_set_boolean (value, STUDIO_PICTURE (object)->starred);
+  StudioPicture *self = STUDIO_PICTURE (object);
+
+  if (prop_id == PROP_STARRED)
+    g_value_set_boolean (value, self->starred);
+  else
+    g_value_set_object (value, self->thumbnail);
 }
 
 static void
@@ -73,6 +79,8 @@ studio_picture_class_init (StudioPictureClass *klass)
   object_class->set_property = studio_picture_set_property;
   properties[PROP_STARRED] = g_param_spec_boolean ("starred", NULL, NULL, FALSE,
                                                    G_PARAM_READWRITE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS);
+  properties[PROP_THUMBNAIL] = g_param_spec_object ("thumbnail", NULL, NULL, GDK_TYPE_TEXTURE,
+                                                    G_PARAM_READABLE | G_PARAM_STATIC_STRINGS);
   g_object_class_install_properties (object_class, N_PROPS, properties);
 }
 
@@ -89,10 +97,13 @@ studio_picture_new (DimrImage        *image,
 {
   StudioPicture *self = g_object_new (STUDIO_TYPE_PICTURE, NULL);
 
-  g_return_val_if_fail (image || thumbnail, NULL);
+  g_return_val_if_fail (image || thumbnail || path, NULL);
 
   self->image = image ? dimr_image_ref (image) : NULL;
-  self->thumbnail = thumbnail ? g_object_ref (thumbnail) : studio_texture_new_thumbnail (image, THUMBNAIL_SIZE);
+  if (thumbnail)
+    self->thumbnail = g_object_ref (thumbnail);
+  else if (image)
+    self->thumbnail = studio_texture_new_thumbnail (image, STUDIO_THUMBNAIL_SIZE);
   self->recipe = recipe ? dimr_recipe_copy (recipe) : NULL;
   self->path = g_strdup (path);
   return self;
@@ -106,14 +117,40 @@ studio_picture_peek_image (StudioPicture *self)
 }
 
 void
-studio_picture_set_image (StudioPicture *self,
-                          DimrImage     *image)
+studio_picture_set_image (StudioPicture    *self,
+                          DimrImage        *image,
+                          const DimrRecipe *recipe)
 {
   g_return_if_fail (STUDIO_IS_PICTURE (self));
 
   dimr_image_ref (image);
   g_clear_pointer (&self->image, dimr_image_unref);
   self->image = image;
+  self->image_is_of_file = self->path != NULL;
+  if (!self->recipe && recipe)
+    self->recipe = dimr_recipe_copy (recipe);
+}
+
+void
+studio_picture_release_image (StudioPicture *self)
+{
+  g_return_if_fail (STUDIO_IS_PICTURE (self));
+
+  if (self->image_is_of_file)
+    g_clear_pointer (&self->image, dimr_image_unref);
+}
+
+void
+studio_picture_set_thumbnail (StudioPicture    *self,
+                              GdkTexture       *thumbnail,
+                              const DimrRecipe *recipe)
+{
+  g_return_if_fail (STUDIO_IS_PICTURE (self));
+
+  if (!self->recipe && recipe)
+    self->recipe = dimr_recipe_copy (recipe);
+  if (g_set_object (&self->thumbnail, thumbnail))
+    g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_THUMBNAIL]);
 }
 
 GdkTexture *
@@ -208,7 +245,6 @@ studio_picture_set_step_time (StudioPicture *self,
 typedef struct
 {
   char *folder;
-  guint limit;
   GHashTable *starred; /* set of paths */
 } ReadData;
 
@@ -303,22 +339,14 @@ read_in_thread (GTask        *task,
       return;
     }
 
-  for (guint i = 0; list && i < MIN (list->len, read->limit); i++)
+  for (guint i = 0; list && i < list->len; i++)
     {
       const char *path = g_array_index (list, Candidate, i).path;
-      g_autoptr(DimrRecipe) recipe = NULL;
-      g_autoptr(DimrImage) image = NULL;
-      g_autoptr(GdkTexture) thumbnail = NULL;
       StudioPicture *picture;
 
       if (g_task_return_error_if_cancelled (task))
         return;
-      /* What cannot be read is no picture of ours: the strip does without. */
-      image = dimr_png_load (path, &recipe, NULL);
-      if (!image)
-        continue;
-      thumbnail = studio_texture_new_thumbnail (image, THUMBNAIL_SIZE);
-      picture = studio_picture_new (NULL, thumbnail, recipe, path);
+      picture = studio_picture_new (NULL, NULL, NULL, path);
       picture->starred = g_hash_table_contains (read->starred, path);
       g_ptr_array_add (pictures, picture);
     }
@@ -327,7 +355,6 @@ read_in_thread (GTask        *task,
 
 void
 studio_pictures_read_async (const char          *folder,
-                            guint                limit,
                             GCancellable        *cancellable,
                             GAsyncReadyCallback  callback,
                             gpointer             user_data)
@@ -337,7 +364,6 @@ studio_pictures_read_async (const char          *folder,
   ReadData *read = g_new0 (ReadData, 1);
 
   read->folder = g_strdup (folder);
-  read->limit = limit;
   read->starred = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   for (guint i = 0; stars[i]; i++)
     g_hash_table_add (read->starred, g_strdup (stars[i]));

@@ -13,17 +13,27 @@ G_BEGIN_DECLS
 #define STUDIO_TYPE_PICTURE (studio_picture_get_type ())
 G_DECLARE_FINAL_TYPE (StudioPicture, studio_picture, STUDIO, PICTURE, GObject)
 
-/* Property that notifies: "starred". @image may be NULL for a file whose pixels are to be read when
- * they are looked at; @recipe may be NULL for a picture that somebody else made. @path may be NULL for
+#define STUDIO_THUMBNAIL_SIZE 128
+
+/* Properties that notify: "starred", "thumbnail". @image may be NULL for a file whose pixels are to be read
+ * when they are looked at, and @thumbnail and @recipe with it for one that was not read at all; @recipe may be NULL for a picture that somebody else made. @path may be NULL for
  * one that was not saved. Any thread. */
 StudioPicture    *studio_picture_new             (DimrImage        *image,
                                                   GdkTexture       *thumbnail,
                                                   const DimrRecipe *recipe,
                                                   const char       *path);
 DimrImage        *studio_picture_peek_image      (StudioPicture    *self);   /* nullable */
+/* What was read from its file; @recipe may be NULL, and is taken where the picture has none yet. */
 void              studio_picture_set_image       (StudioPicture    *self,
-                                                  DimrImage        *image);
-GdkTexture       *studio_picture_get_thumbnail   (StudioPicture    *self);   /* transfer none */
+                                                  DimrImage        *image,
+                                                  const DimrRecipe *recipe);
+/* Lets an image go that can be read again. */
+void              studio_picture_release_image   (StudioPicture    *self);
+GdkTexture       *studio_picture_get_thumbnail   (StudioPicture    *self);   /* transfer none, nullable */
+/* NULL lets it go. */
+void              studio_picture_set_thumbnail   (StudioPicture    *self,
+                                                  GdkTexture       *thumbnail,
+                                                  const DimrRecipe *recipe);
 const DimrRecipe *studio_picture_peek_recipe     (StudioPicture    *self);   /* nullable */
 const char       *studio_picture_peek_path       (StudioPicture    *self);   /* nullable */
 /* "lion, seed 7", or the file's name (transfer full). */
@@ -37,10 +47,9 @@ double            studio_picture_get_step_time   (StudioPicture    *self);
 void              studio_picture_set_step_time   (StudioPicture    *self,
                                                   double            seconds);
 
-/* Reads the newest @limit pictures of @folder in a thread, newest first; a folder that does not exist
- * yet has none. Finish gives a GPtrArray of StudioPicture (transfer full). */
+/* Lists the pictures of @folder in a thread, newest first, without reading them; a folder that does not
+ * exist yet has none. Finish gives a GPtrArray of StudioPicture (transfer full). */
 void              studio_pictures_read_async     (const char           *folder,
-                                                  guint                 limit,
                                                   GCancellable         *cancellable,
                                                   GAsyncReadyCallback   callback,
                                                   gpointer              user_data);

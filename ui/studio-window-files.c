@@ -13,7 +13,6 @@
 #include "ui/studio-settings.h"
 #include "ui/studio-texture.h"
 
-#define N_OLD_PICTURES 200
 #define UNDO_SECONDS 6
 
 /* --- The output folder --- */
@@ -26,7 +25,6 @@ on_folder_read (GObject      *source,
   g_autoptr(StudioWindow) self = user_data;
   g_autoptr(GError) error = NULL;
   g_autoptr(GPtrArray) pictures = studio_pictures_read_finish (result, &error);
-  StudioFilmstrip *strip;
 
   if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED) || !self->engine)
     return;
@@ -38,14 +36,7 @@ on_folder_read (GObject      *source,
     }
 
   /* What was made meanwhile is in the strip, and on disk too. */
-  strip = studio_generate_view_get_filmstrip (self->view);
-  for (guint i = 0; i < pictures->len; i++)
-    {
-      StudioPicture *picture = g_ptr_array_index (pictures, i);
-
-      if (!studio_filmstrip_has_path (strip, studio_picture_peek_path (picture)))
-        studio_filmstrip_insert (strip, G_MAXUINT, picture);
-    }
+  studio_filmstrip_append_new (studio_generate_view_get_filmstrip (self->view), pictures);
 }
 
 void
@@ -57,7 +48,7 @@ _studio_window_read_folder (StudioWindow *self)
   g_clear_object (&self->listing);
   self->listing = g_cancellable_new ();
   studio_filmstrip_clear (studio_generate_view_get_filmstrip (self->view));
-  studio_pictures_read_async (folder, N_OLD_PICTURES, self->listing, on_folder_read, g_object_ref (self));
+  studio_pictures_read_async (folder, self->listing, on_folder_read, g_object_ref (self));
 }
 
 /* Whether @folder can be written, or could be made. */

@@ -6,6 +6,7 @@
 
 #include <glib/gstdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "tests/autoencoder-fixture.h"
 #include "tests/ui/window-fixture.h"
@@ -168,6 +169,76 @@ test_old_pictures (Fixture       *fixture,
   g_assert_cmpuint (studio_filmstrip_get_n (strip), ==, 2);
 }
 
+static StudioPicture *
+picture_at (StudioWindow *window,
+            guint         position)
+{
+  GtkWidget *list = studio_test_find (GTK_WIDGET (studio_generate_view_get_filmstrip (window->view)), GTK_TYPE_LIST_VIEW);
+  g_autoptr(StudioPicture) picture = g_list_model_get_item (G_LIST_MODEL (gtk_list_view_get_model (GTK_LIST_VIEW (list))), position);
+
+  return picture; /* the strip holds it */
+}
+
+static gboolean
+has_recipe (gpointer data)
+{
+  return studio_picture_peek_recipe (data) != NULL;
+}
+
+static gboolean
+first_has_thumbnail (gpointer data)
+{
+  return studio_picture_get_thumbnail (picture_at (data, 0)) != NULL;
+}
+
+static gboolean
+n_is_2000 (gpointer data)
+{
+  return studio_filmstrip_get_n (studio_generate_view_get_filmstrip (((StudioWindow *) data)->view)) == 2000;
+}
+
+/* All pictures of a large folder are listed, and only those in sight are read. */
+static void
+test_many_pictures (Fixture       *fixture,
+                    gconstpointer  data)
+{
+  StudioWindow *window = fixture->window;
+  g_autofree char *bad = g_build_filename (fixture->folder, "zz.png", NULL);
+  g_autofree char *path = NULL;
+  StudioPicture *first;
+  guint n_read = 0;
+
+  generate_one (window, 2);
+  path = g_strdup (studio_picture_peek_path (studio_generate_view_get_picture (window->view)));
+  for (guint i = 1; i < 2000; i++)
+    {
+      g_autofree char *name = g_strdup_printf ("copy %u.png", i);
+      g_autofree char *copy = g_build_filename (fixture->folder, name, NULL);
+
+      g_assert_cmpint (link (path, copy), ==, 0);
+    }
+  g_assert_true (g_file_set_contents (bad, "no picture", -1, NULL));
+
+  _studio_window_read_folder (window);
+  studio_test_wait (folder_was_checked, window, PATIENCE);
+  /* What is called a picture and is none goes as soon as it is seen: the newest file, so at once. */
+  studio_test_wait (n_is_2000, window, PATIENCE);
+  studio_test_wait (first_has_thumbnail, window, PATIENCE);
+  studio_test_sleep (300);
+  for (guint i = 0; i < 2000; i++)
+    n_read += studio_picture_get_thumbnail (picture_at (window, i)) != NULL;
+  g_assert_cmpuint (n_read, <, 1000);
+
+  /* What was only listed brings its recipe and pixels when it is shown, and lets the pixels go after it. */
+  first = picture_at (window, 1999);
+  g_assert_null (studio_picture_peek_recipe (first));
+  studio_generate_view_show_picture (window->view, first);
+  studio_test_wait (has_recipe, first, PATIENCE);
+  g_assert_nonnull (studio_picture_peek_image (first));
+  studio_generate_view_show_picture (window->view, NULL);
+  g_assert_null (studio_picture_peek_image (first));
+}
+
 static void
 test_trash (Fixture       *fixture,
             gconstpointer  data)
@@ -192,16 +263,6 @@ test_trash (Fixture       *fixture,
   g_assert_true (has_picture (window));
   studio_test_settle ();
   g_assert_true (file_exists (path));
-}
-
-static StudioPicture *
-picture_at (StudioWindow *window,
-            guint         position)
-{
-  GtkWidget *list = studio_test_find (GTK_WIDGET (studio_generate_view_get_filmstrip (window->view)), GTK_TYPE_LIST_VIEW);
-  g_autoptr(StudioPicture) picture = g_list_model_get_item (G_LIST_MODEL (gtk_list_view_get_model (GTK_LIST_VIEW (list))), position);
-
-  return picture; /* the strip holds it */
 }
 
 /* One Undo for all that were deleted in a row, and they come back where they were. */
@@ -376,6 +437,7 @@ add_tests (void)
   window_fixture_add ("/window/controls/sampler-options-go-there-and-back", test_sampler_options_restore);
   window_fixture_add ("/window/files/dropping-a-picture-restores-its-settings", test_drop_restores);
   window_fixture_add ("/window/files/pictures-of-the-folder-come-back", test_old_pictures);
+  window_fixture_add ("/window/files/of-a-large-folder-only-what-is-in-sight-is-read", test_many_pictures);
   window_fixture_add ("/window/files/the-trash-can-be-undone", test_trash);
   window_fixture_add ("/window/files/one-undo-brings-all-back-from-the-trash", test_trash_many);
   window_fixture_add ("/window/files/an-undo-waits-for-no-toast", test_toasts_make_way);
