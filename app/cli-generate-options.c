@@ -103,20 +103,6 @@ studio_generate_options_parse (StudioGenerateOptions *self,
                            entries, &argc, &argv);
 }
 
-static gboolean G_GNUC_PRINTF (2, 3)
-refuse (GError    **error,
-        const char *format,
-        ...)
-{
-  va_list args;
-
-  va_start (args, format);
-  if (error != NULL)
-    *error = g_error_new_valist (DIMR_ERROR, DIMR_ERROR_REQUEST, format, args);
-  va_end (args);
-  return FALSE;
-}
-
 /* Leaves *out alone where the option was not given. */
 static gboolean
 take_uint (const char  *option,
@@ -129,7 +115,7 @@ take_uint (const char  *option,
   if (given == STUDIO_NOT_GIVEN)
     return TRUE;
   if (given < min || given > max)
-    return refuse (error, _("%s is from %" PRId64 " to %" PRId64 ", not %" PRId64), option, min, max, given);
+    return dimr_error_refuse (error, _("%s is from %" PRId64 " to %" PRId64 ", not %" PRId64), option, min, max, given);
   *out = (guint) given;
   return TRUE;
 }
@@ -141,7 +127,7 @@ take_uint64 (const char  *option,
              GError     **error)
 {
   if (given != NULL && !g_ascii_string_to_unsigned (given, 10, 0, G_MAXUINT64, out, NULL))
-    return refuse (error, _("%s is a whole number from 0 to 18446744073709551615, not “%s”"), option, given);
+    return dimr_error_refuse (error, _("%s is a whole number from 0 to 18446744073709551615, not “%s”"), option, given);
   return TRUE;
 }
 
@@ -169,24 +155,24 @@ take_choices (const StudioGenerateOptions  *self,
   guint64 channels = 0;
 
   if (self->sampler != NULL && !dimr_sampler_kind_from_string (self->sampler, &request->sampler))
-    return refuse (error, _("--sampler is dpm-solver-fast, dpm-solver-2m, dpm-solver-3m, ddpm or ddim, not “%s”"), self->sampler);
+    return dimr_error_refuse (error, _("--sampler is dpm-solver-fast, dpm-solver-2m, dpm-solver-3m, ddpm or ddim, not “%s”"), self->sampler);
   if (self->grid != NULL && !dimr_time_grid_from_string (self->grid, &request->time_grid))
-    return refuse (error, _("--grid is uniform or log-snr, not “%s”"), self->grid);
+    return dimr_error_refuse (error, _("--grid is uniform or log-snr, not “%s”"), self->grid);
   if (self->precision != NULL && !dimr_precision_from_string (self->precision, &request->precision))
-    return refuse (error, _("--precision is auto, f32, bf16 or f8, not “%s”"), self->precision);
+    return dimr_error_refuse (error, _("--precision is auto, f32, bf16 or f8, not “%s”"), self->precision);
   if (self->eta != NULL && !parse_number (self->eta, 0, 1, &request->options.eta))
-    return refuse (error, _("--eta is a number from 0 to 1, not “%s”"), self->eta);
+    return dimr_error_refuse (error, _("--eta is a number from 0 to 1, not “%s”"), self->eta);
   if (self->guided_channels != NULL && strcmp (self->guided_channels, "all") != 0 &&
       (!g_ascii_string_to_unsigned (self->guided_channels, 10, 1, MAX_CHANNELS, &channels, NULL)))
-    return refuse (error, _("--guided-channels is “all” or a number from 1 to %d, not “%s”"), MAX_CHANNELS, self->guided_channels);
+    return dimr_error_refuse (error, _("--guided-channels is “all” or a number from 1 to %d, not “%s”"), MAX_CHANNELS, self->guided_channels);
   request->guidance.channels = (guint) channels;
   request->options.clip = self->clip;
   if (self->guidance != NULL && !dimr_guidance_kind_from_string (self->guidance, &request->guidance.kind))
-    return refuse (error, _("--guidance is constant or cosine, not “%s”"), self->guidance);
+    return dimr_error_refuse (error, _("--guidance is constant or cosine, not “%s”"), self->guidance);
   if (self->cfg != NULL && !parse_number (self->cfg, 0, 100, &request->guidance.scale))
-    return refuse (error, _("--cfg is a number from 0 to 100, not “%s”"), self->cfg);
+    return dimr_error_refuse (error, _("--cfg is a number from 0 to 100, not “%s”"), self->cfg);
   if (self->power != NULL && (!parse_number (self->power, 0, 100, &request->guidance.power) || request->guidance.power == 0))
-    return refuse (error, _("--power is a number above 0 and at most 100, not “%s”"), self->power);
+    return dimr_error_refuse (error, _("--power is a number above 0 and at most 100, not “%s”"), self->power);
   return TRUE;
 }
 
@@ -227,12 +213,12 @@ check_pictures (const StudioGenerateOptions  *self,
   guint n = dimr_request_get_n_images (request);
 
   if (n > MAX_COUNT)
-    return refuse (error, _("One run makes at most %u pictures; use several runs with --index"), MAX_COUNT);
+    return dimr_error_refuse (error, _("One run makes at most %u pictures; use several runs with --index"), MAX_COUNT);
   if (n > 1 && studio_generate_options_is_file (self))
-    return refuse (error, _("--out %s names one picture, but %u are to be made: name a folder"), self->out, n);
+    return dimr_error_refuse (error, _("--out %s names one picture, but %u are to be made: name a folder"), self->out, n);
   if (request->first_index > DIMR_RNG_N_IMAGES - n)
-    return refuse (error, _("--index %s leaves no numbers for %u pictures; the last number is %" PRIu64), self->index, n,
-                   DIMR_RNG_N_IMAGES - 1);
+    return dimr_error_refuse (error, _("--index %s leaves no numbers for %u pictures; the last number is %" PRIu64), self->index, n,
+                              DIMR_RNG_N_IMAGES - 1);
   return TRUE;
 }
 
@@ -247,7 +233,7 @@ studio_generate_options_to_request (const StudioGenerateOptions  *self,
   request->previews = !self->no_previews;
   request->preview_kind = DIMR_PREVIEW_SKETCH; /* nobody looks at them here */
   if (self->previews != NULL && !dimr_preview_kind_from_string (self->previews, &request->preview_kind))
-    return refuse (error, _("--previews is auto, sketch or decoded, not “%s”"), self->previews), NULL;
+    return dimr_error_refuse (error, _("--previews is auto, sketch or decoded, not “%s”"), self->previews), NULL;
   request->trace = self->trace != NULL;
   request->skip_unconditional = self->skip_unconditional;
   request->seed = dimr_request_random_seed ();
@@ -299,14 +285,14 @@ load_tensor (DimrWeights      *file,
 
   if (tensor == NULL)
     {
-      refuse (error, _("%s holds no tensor “%s”; it should have one of shape %s"), dimr_weights_get_path (file), name, wanted);
+      dimr_error_refuse (error, _("%s holds no tensor “%s”; it should have one of shape %s"), dimr_weights_get_path (file), name, wanted);
       return NULL;
     }
   found = dimr_shape_to_string (dimr_tensor_peek_shape (tensor));
   if (!dimr_shape_equal (dimr_tensor_peek_shape (tensor), expected))
     {
-      refuse (error, _("The tensor “%s” in %s has the shape %s, but these pictures need %s"), name,
-              dimr_weights_get_path (file), found, wanted);
+      dimr_error_refuse (error, _("The tensor “%s” in %s has the shape %s, but these pictures need %s"), name,
+                         dimr_weights_get_path (file), found, wanted);
       return NULL;
     }
   *n = dimr_tensor_get_n_elements (tensor);
@@ -356,7 +342,7 @@ complete_guidance (const StudioGenerateOptions  *self,
   if (self->power != NULL)
     {
       if (guidance.kind != DIMR_GUIDANCE_COSINE)
-        return refuse (error, _("--power belongs to --guidance cosine, but the guidance is constant"));
+        return dimr_error_refuse (error, _("--power belongs to --guidance cosine, but the guidance is constant"));
       guidance.power = request->guidance.power;
     }
   request->guidance = guidance;
@@ -378,7 +364,7 @@ studio_generate_options_complete (const StudioGenerateOptions  *self,
   if (!dimr_model_is_conditional (model))
     {
       if (self->classes != NULL)
-        return refuse (error, _("This model makes pictures without classes; leave out --class"));
+        return dimr_error_refuse (error, _("This model makes pictures without classes; leave out --class"));
     }
   else if (self->classes == NULL)
     choose_class (model, request);

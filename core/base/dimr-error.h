@@ -41,6 +41,11 @@ typedef enum
   DIMR_ERROR_PEER,
 } DimrError;
 
-GQuark dimr_error_quark (void);
+GQuark   dimr_error_quark  (void);
+
+/* Sets DIMR_ERROR_REQUEST with the sentence that @format makes, and returns FALSE. */
+gboolean dimr_error_refuse (GError     **error,
+                            const char  *format,
+                            ...) G_GNUC_PRINTF (2, 3);
 
 G_END_DECLS

@@ -8,6 +8,7 @@
 #include "core/engine/dimr-job-private.h"
 
 #include <string.h>
+#include <unistd.h>
 
 enum { PROP_0, PROP_MODEL, PROP_DEVICE_NAME, PROP_DEVICE_NOTE, PROP_DEVICE_LOST, PROP_CURRENT_JOB, PROP_N_WAITING, N_PROPS };
 
@@ -357,20 +358,6 @@ dimr_engine_use_device (DimrEngine *self,
 
 /* ---- jobs ---- */
 
-static gboolean G_GNUC_PRINTF (2, 3)
-refuse (GError    **error,
-        const char *format,
-        ...)
-{
-  va_list args;
-
-  va_start (args, format);
-  if (error != NULL)
-    *error = g_error_new_valist (DIMR_ERROR, DIMR_ERROR_REQUEST, format, args);
-  va_end (args);
-  return FALSE;
-}
-
 static gboolean
 check_classes (DimrModel          *model,
                const DimrRequest  *request,
@@ -381,13 +368,28 @@ check_classes (DimrModel          *model,
   if (!dimr_model_is_conditional (model))
     return TRUE;
   if (request->n_classes == 0)
-    return refuse (error, "Choose at least one class");
+    return dimr_error_refuse (error, "Choose at least one class");
   for (guint i = 0; i < request->n_classes; i++)
     if (request->classes[i] != DIMR_CLASS_NONE &&
         (request->classes[i] < 0 || request->classes[i] >= (int) dimr_config_get_n_classes (config)))
-      return refuse (error, "Class %d is none of this model's, which are 0 to %u", request->classes[i],
-                     dimr_config_get_n_classes (config) - 1);
+      return dimr_error_refuse (error, "Class %d is none of this model's, which are 0 to %u", request->classes[i],
+                                dimr_config_get_n_classes (config) - 1);
   return TRUE;
+}
+
+/* A trace is kept whole, and once more while its tensors are made. @n: floats of all pictures. */
+static gboolean
+check_trace (const DimrRequest  *request,
+             guint64             n,
+             GError            **error)
+{
+  const guint64 bytes = 2 * sizeof (float) * n * (request->n_steps + 1);
+  const guint64 memory = (guint64) sysconf (_SC_PHYS_PAGES) * (guint64) sysconf (_SC_PAGESIZE);
+
+  if (!request->trace || bytes <= memory)
+    return TRUE;
+  return dimr_error_refuse (error, "A trace of so many pictures and steps takes %" G_GUINT64_FORMAT " MiB, and there are %" G_GUINT64_FORMAT
+                            " MiB of memory; trace fewer pictures", bytes >> 20, memory >> 20);
 }
 
 static gboolean
@@ -399,47 +401,49 @@ check_request (DimrModel          *model,
   guint64 n_images, wanted;
 
   if (model == NULL)
-    return refuse (error, "Load a model first");
+    return dimr_error_refuse (error, "Load a model first");
   config = dimr_model_peek_config (model);
   n_images = (guint64) MAX (request->n_classes, 1) * request->count;
   wanted = n_images * config->channels * config->image_size * config->image_size;
   if (!check_classes (model, request, error))
     return FALSE;
   if (request->count < 1 || n_images > 1000000)
-    return refuse (error, "A request has 1 to 1,000,000 images, not %" G_GUINT64_FORMAT, n_images);
+    return dimr_error_refuse (error, "A request has 1 to 1,000,000 images, not %" G_GUINT64_FORMAT, n_images);
   if (request->first_index > DIMR_RNG_N_IMAGES - n_images)
-    return refuse (error, "The numbers of pictures end at %" G_GUINT64_FORMAT ", so these cannot begin at %" G_GUINT64_FORMAT,
-                   DIMR_RNG_N_IMAGES - 1, request->first_index);
+    return dimr_error_refuse (error, "The numbers of pictures end at %" G_GUINT64_FORMAT ", so these cannot begin at %" G_GUINT64_FORMAT,
+                              DIMR_RNG_N_IMAGES - 1, request->first_index);
   if (request->n_steps < 1 || request->n_steps > 1000)
-    return refuse (error, "Steps are between 1 and 1000, not %u", request->n_steps);
+    return dimr_error_refuse (error, "Steps are between 1 and 1000, not %u", request->n_steps);
   if (request->batch < 1)
-    return refuse (error, "A batch has at least one image");
+    return dimr_error_refuse (error, "A batch has at least one image");
   if (request->micro_batch > DIMR_MAX_MICRO_BATCH)
-    return refuse (error, "One evaluation computes at most %d images, not %u", DIMR_MAX_MICRO_BATCH, request->micro_batch);
+    return dimr_error_refuse (error, "One evaluation computes at most %d images, not %u", DIMR_MAX_MICRO_BATCH, request->micro_batch);
   if (request->reuse_low_branches > 1 && dimr_config_get_n_branches (config) < 2)
-    return refuse (error, "This model has a single branch, so no lower branches can be reused");
+    return dimr_error_refuse (error, "This model has a single branch, so no lower branches can be reused");
   if (!(request->guidance.scale >= 0 && request->guidance.scale <= 100))
-    return refuse (error, "Guidance is between 0 and 100, not %g", request->guidance.scale);
+    return dimr_error_refuse (error, "Guidance is between 0 and 100, not %g", request->guidance.scale);
   if (request->guidance.kind == DIMR_GUIDANCE_COSINE && !(request->guidance.power > 0 && request->guidance.power <= 100))
-    return refuse (error, "The power of the guidance curve is above 0 and at most 100, not %g", request->guidance.power);
+    return dimr_error_refuse (error, "The power of the guidance curve is above 0 and at most 100, not %g", request->guidance.power);
   if (dimr_sampler_kind_has_options (request->sampler) && request->time_grid != DIMR_TIME_GRID_UNIFORM)
-    return refuse (error, "%s has steps of its own, so their grid has to be uniform",
-                   dimr_sampler_kind_get_label (request->sampler));
+    return dimr_error_refuse (error, "%s has steps of its own, so their grid has to be uniform",
+                              dimr_sampler_kind_get_label (request->sampler));
   if (!dimr_sampler_kind_has_options (request->sampler) && (request->options.clip || request->options.eta != 0))
-    return refuse (error, "%s knows neither eta nor clipping", dimr_sampler_kind_get_label (request->sampler));
+    return dimr_error_refuse (error, "%s knows neither eta nor clipping", dimr_sampler_kind_get_label (request->sampler));
   if (!(request->options.eta >= 0 && request->options.eta <= 1) ||
       (request->options.eta > 0 && request->sampler != DIMR_SAMPLER_DDIM))
-    return refuse (error, "Eta is from 0 to 1 and belongs to DDIM");
+    return dimr_error_refuse (error, "Eta is from 0 to 1 and belongs to DDIM");
   if (request->guidance.channels > config->channels)
-    return refuse (error, "This model has %u channels to be guided, not %u", config->channels, request->guidance.channels);
+    return dimr_error_refuse (error, "This model has %u channels to be guided, not %u", config->channels, request->guidance.channels);
   if (dimr_guidance_is_on (&request->guidance) && config->num_classes > 0 && !config->has_null_class)
-    return refuse (error, "This model was trained without a null class, so its guidance has to be 1");
+    return dimr_error_refuse (error, "This model was trained without a null class, so its guidance has to be 1");
+  if (!check_trace (request, wanted, error))
+    return FALSE;
   if (request->noises != NULL && request->n_noises != request->n_steps * wanted)
-    return refuse (error, "The noise of the steps has %" G_GSIZE_FORMAT " values, but %u steps need %" G_GUINT64_FORMAT,
-                   request->n_noises, request->n_steps, request->n_steps * wanted);
+    return dimr_error_refuse (error, "The noise of the steps has %" G_GSIZE_FORMAT " values, but %u steps need %" G_GUINT64_FORMAT,
+                              request->n_noises, request->n_steps, request->n_steps * wanted);
   if (request->noise != NULL && request->n_noise != wanted)
-    return refuse (error, "The starting noise has %" G_GSIZE_FORMAT " values, but these images need %" G_GUINT64_FORMAT,
-                   request->n_noise, wanted);
+    return dimr_error_refuse (error, "The starting noise has %" G_GSIZE_FORMAT " values, but these images need %" G_GUINT64_FORMAT,
+                              request->n_noise, wanted);
   return TRUE;
 }
 

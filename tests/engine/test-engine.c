@@ -234,6 +234,7 @@ test_requests_are_checked (void)
   REFUSED (bad->sampler = DIMR_SAMPLER_DDIM; bad->options.eta = 2, "from 0 to 1");
   REFUSED (bad->sampler = DIMR_SAMPLER_DDIM; bad->time_grid = DIMR_TIME_GRID_LOG_SNR, "uniform");
   REFUSED (bad->guidance.channels = 4, "3 channels");
+  REFUSED (bad->trace = TRUE; bad->count = 1000000; bad->n_steps = 1000, "trace fewer");
   REFUSED (bad->first_index = DIMR_RNG_N_IMAGES, "numbers of pictures end");
 }
 
