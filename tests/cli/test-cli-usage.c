@@ -225,7 +225,8 @@ run_script (const char  *script,
 static void
 test_lost_output_is_a_failure (void)
 {
-  static const char * const scripts[] = { "$dimr devices >/dev/full", "$dimr devices --json >/dev/full", "$dimr --help >/dev/full" };
+  static const char * const scripts[] = { "\"$dimr\" devices >/dev/full", "\"$dimr\" devices --json >/dev/full",
+                                          "\"$dimr\" --help >/dev/full" };
 
   if (!g_file_test ("/dev/full", G_FILE_TEST_EXISTS))
     {
@@ -247,16 +248,16 @@ test_paths_are_printed_as_they_are (void)
   g_autofree char *folder = cli_make_folder (), *script = NULL, *out = NULL, *err = NULL, *json = NULL;
 
   /* A script that runs in no locale still finds its files. */
-  script = g_strdup_printf ("cd %s && name=$(printf 'B\303\274cher') && LC_ALL=C $dimr generate --class %d --steps 1 --seed 1 -q --out $name", folder,
-                            cli_get_class ());
+  script = g_strdup_printf ("cd %s && name=$(printf 'B\303\274cher') && LC_ALL=C \"$dimr\" generate --class %d --steps 1 --seed 1 -q --out $name",
+                            folder, cli_get_class ());
   g_assert_cmpint (run_script (script, &out, &err), ==, 0);
   g_assert_true (g_str_has_prefix (out, "B\303\274cher/000000-"));
 
   /* JSON is UTF-8 whatever files are called. */
   g_free (script);
   g_free (err);
-  script = g_strdup_printf ("cd %s && name=$(printf 'B\374cher') && $dimr generate --class %d --steps 1 --seed 1 --json --out $name; rm -rf B*", folder,
-                            cli_get_class ());
+  script = g_strdup_printf ("cd %s && name=$(printf 'B\374cher') && \"$dimr\" generate --class %d --steps 1 --seed 1 --json --out $name; rm -rf B*",
+                            folder, cli_get_class ());
   g_assert_cmpint (run_script (script, &json, &err), ==, 0);
   g_assert_true (g_utf8_validate (json, -1, NULL));
   cli_remove_folder (g_steal_pointer (&folder));

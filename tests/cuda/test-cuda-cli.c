@@ -5,11 +5,13 @@
 
 #include "core/image/dimr-png.h"
 
+#include <glib/gstdio.h>
 #include <signal.h>
 #include <string.h>
 
-/* A small network of three branches, guided, two images an evaluation. */
-#define GENERATE "generate --model " TEST_DATA_DIR "/reference/B_dimr_3r_pixel --class 1 --seed 3 --cfg 1.5 --steps 2 "
+/* A small network of three branches, guided, two images an evaluation; from the folder of test data, whose own path
+ * may have blanks. */
+#define GENERATE "generate --model reference/B_dimr_3r_pixel --class 1 --seed 3 --cfg 1.5 --steps 2 "
 #define ON_CUDA GENERATE "--device cuda --micro-batch 2 "
 
 /* The environment of the programs that follow; NULL: as it was. */
@@ -259,6 +261,7 @@ main (int    argc,
   const char *real = g_getenv ("DIMR_TEST_DEVICE");
 
   g_test_init (&argc, &argv, NULL);
+  g_assert_cmpint (g_chdir (TEST_DATA_DIR), ==, 0);
   if (real != NULL && !is_there (real))
     {
       g_print ("1..0 # SKIP there is no device '%s' here\n", real);
