@@ -10,6 +10,8 @@
 
 #include "ui/studio-settings.h"
 
+#define USUAL_CLASS 207 /* golden retriever */
+
 /* What store () writes and dup_state () keeps. */
 static const char * const stored_keys[] = {
   "classes", "guidance-kind", "guidance-scale", "guidance-power", "guide-all-channels", "steps", "sampler",
@@ -90,6 +92,7 @@ load_classes (StudioControls *self)
 {
   g_autoptr(GArray) classes = studio_settings_dup_ints ("classes");
   const int *trained = NULL;
+  int usual = USUAL_CLASS;
   guint n = 0;
 
   if (classes->len != 1 || g_array_index (classes, int, 0) >= 0)
@@ -102,7 +105,11 @@ load_classes (StudioControls *self)
   if (!self->model || !dimr_model_is_conditional (self->model))
     return;
   trained = dimr_model_peek_trained_classes (self->model, &n);
-  studio_class_picker_set_classes (self->picker, n ? &trained[0] : (const int[]) { 207 }, 1);
+  if (n > 0)
+    usual = trained[0];
+  else if (dimr_config_get_n_classes (dimr_model_peek_config (self->model)) <= (guint) usual)
+    usual = 0; /* a model of few classes */
+  studio_class_picker_set_classes (self->picker, &usual, 1);
 }
 
 static void

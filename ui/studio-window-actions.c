@@ -348,6 +348,19 @@ fullscreen (GSimpleAction *action,
     gtk_window_fullscreen (window);
 }
 
+/* A popover of a pane that is still sliding in would hang in the air. What counts is where the pane lies:
+ * its progress is a frame ahead of that. */
+static gboolean
+controls_are_in_sight (StudioWindow *self)
+{
+  graphene_rect_t bounds;
+
+  return gtk_widget_get_mapped (GTK_WIDGET (self->controls)) &&
+         gtk_widget_compute_bounds (GTK_WIDGET (self->controls), GTK_WIDGET (self), &bounds) &&
+         bounds.size.width > 0 && bounds.origin.x >= 0 &&
+         bounds.origin.x + bounds.size.width <= gtk_widget_get_width (GTK_WIDGET (self));
+}
+
 static gboolean
 open_when_in_sight (GtkWidget     *widget,
                     GdkFrameClock *clock,
@@ -357,7 +370,7 @@ open_when_in_sight (GtkWidget     *widget,
 
   if (!adw_flap_get_reveal_flap (self->controls_flap))
     return G_SOURCE_REMOVE;
-  if (adw_flap_get_reveal_progress (self->controls_flap) < 1 || !gtk_widget_get_mapped (GTK_WIDGET (self->controls)))
+  if (!controls_are_in_sight (self))
     return G_SOURCE_CONTINUE;
   studio_controls_open_classes (self->controls);
   return G_SOURCE_REMOVE;
@@ -367,11 +380,10 @@ void
 _studio_window_open_classes (StudioWindow *self)
 {
   adw_flap_set_reveal_flap (self->controls_flap, TRUE);
-  /* A popover of a pane that is still sliding in would hang in the air. */
-  if (adw_flap_get_reveal_progress (self->controls_flap) < 1 || !gtk_widget_get_mapped (GTK_WIDGET (self->controls)))
-    gtk_widget_add_tick_callback (GTK_WIDGET (self), open_when_in_sight, NULL, NULL);
-  else
+  if (controls_are_in_sight (self))
     studio_controls_open_classes (self->controls);
+  else
+    gtk_widget_add_tick_callback (GTK_WIDGET (self), open_when_in_sight, NULL, NULL);
 }
 
 static void

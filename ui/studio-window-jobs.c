@@ -238,17 +238,23 @@ void
 _studio_window_generate (StudioWindow *self,
                          gboolean      front)
 {
-  g_autoptr(DimrRequest) request = studio_controls_dup_request (self->controls);
+  DimrModel *model = dimr_engine_get_model (self->engine);
+  g_autoptr(DimrRequest) request = NULL;
   g_autofree char *folder = studio_settings_dup_output_folder ();
   g_autoptr(DimrJob) job = NULL;
   g_autoptr(GError) error = NULL;
   gboolean was_busy = _studio_window_is_busy (self);
 
+  /* What is missing explains itself where it is entered, so that has to be seen. */
+  if (!adw_flap_get_reveal_flap (self->controls_flap) && model && dimr_model_is_conditional (model) &&
+      !studio_controls_peek_subject (self->controls))
+    {
+      _studio_window_open_classes (self);
+      return;
+    }
+  request = studio_controls_dup_request (self->controls);
   if (!request)
     {
-      /* What is missing explains itself where it is entered. */
-      if (!adw_flap_get_reveal_flap (self->controls_flap) && !studio_controls_peek_subject (self->controls))
-        _studio_window_open_classes (self);
       adw_flap_set_reveal_flap (self->controls_flap, TRUE);
       return;
     }

@@ -424,6 +424,7 @@ test_other_model (Fixture       *fixture,
 {
   StudioWindow *window = fixture->window;
   g_autoptr(GFile) file = g_file_new_for_path (TEST_DATA_DIR "/reference/B_dimr_3r_pixel");
+  g_autoptr(DimrRequest) request = NULL;
   g_auto(GStrv) recent = NULL;
 
   studio_window_open_file (window, file);
@@ -432,6 +433,13 @@ test_other_model (Fixture       *fixture,
   g_assert_cmpuint (g_strv_length (recent), ==, 1);
   g_assert_cmpint (studio_number_row_get_value (number_row (window, "steps_row")), ==,
                    dimr_model_get_default_steps (dimr_engine_get_model (window->engine)));
+
+  /* Nobody has chosen a class yet: it is one of the model's, however few it has. */
+  request = studio_controls_dup_request (window->controls);
+  g_assert_nonnull (request);
+  g_assert_cmpuint (request->n_classes, ==, 1);
+  g_assert_cmpuint (request->classes[0], <,
+                    dimr_config_get_n_classes (dimr_model_peek_config (dimr_engine_get_model (window->engine))));
 }
 
 static gboolean
