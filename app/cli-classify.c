@@ -6,6 +6,8 @@
 
 #include "app/cli-judge.h"
 
+#include <stdio.h>
+
 #define MAX_TOP 1000
 
 typedef struct
@@ -38,7 +40,7 @@ print_csv_text (const char *text)
   g_auto (GStrv) parts = g_strsplit (text, "\"", -1);
   g_autofree char *doubled = g_strjoinv ("\"\"", parts);
 
-  g_print ("\"%s\"", doubled);
+  printf ("\"%s\"", doubled);
 }
 
 static void
@@ -96,7 +98,11 @@ on_picture (const DimrJudgement *judgement,
       json_builder_begin_array (event);
     }
   else if (!self->csv)
-    g_print ("%s:", judgement->path);
+    {
+      /* As it is: g_print() would turn what the locale does not know into question marks. */
+      fputs (judgement->path, stdout);
+      fputc (':', stdout);
+    }
   for (guint rank = 0; rank < top; rank++)
     {
       const guint row = take_likeliest (judgement->probabilities, n, taken);

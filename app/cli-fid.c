@@ -51,6 +51,9 @@ print_distance (Fid *self)
   const guint n_features = dimr_classifier_get_n_features (self->judge->classifier);
   const guint64 a = dimr_moments_get_n (self->moments[0]), b = dimr_moments_get_n (self->moments[1]);
 
+  if (self->judge->n_unreadable > 0)
+    g_printerr (ngettext ("%u picture could not be read, and is left out\n", "%u pictures could not be read, and are left out\n",
+                          self->judge->n_unreadable), self->judge->n_unreadable);
   if (MIN (a, b) <= n_features)
     g_printerr (_("Warning: %" PRIu64 " pictures are too few for %u features; the distance comes out too large\n"), MIN (a, b), n_features);
   if (self->judge->json)
@@ -62,6 +65,7 @@ print_distance (Fid *self)
       studio_cli_event_int (event, "features", n_features);
       studio_cli_event_int (event, "pictures_a", a);
       studio_cli_event_int (event, "pictures_b", b);
+      studio_cli_event_int (event, "unreadable", self->judge->n_unreadable);
       studio_cli_event_double (event, "distance", self->distance);
       studio_cli_event_print (event);
       return;

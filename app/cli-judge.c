@@ -68,6 +68,38 @@ studio_judge_open (StudioJudge   *self,
   return self->classifier != NULL;
 }
 
+static void
+on_judgement (const DimrJudgement *judgement,
+              gpointer             data)
+{
+  StudioJudge *self = data;
+
+  self->func (judgement, self->user_data);
+}
+
+static void
+on_skip (const char   *path,
+         const GError *reason,
+         gpointer      data)
+{
+  StudioJudge *self = data;
+
+  self->n_unreadable++;
+  studio_progress_clear (self->progress);
+  if (self->json)
+    {
+      JsonBuilder *event = studio_cli_event_new ("skipped");
+
+      studio_cli_event_string (event, "path", path);
+      studio_cli_event_string (event, "message", reason->message);
+      studio_cli_event_print (event);
+    }
+  else
+    {
+      g_printerr (_("Left out: %s\n"), reason->message);
+    }
+}
+
 gboolean
 studio_judge_run (StudioJudge         *self,
                   const char * const  *paths,
@@ -82,7 +114,10 @@ studio_judge_run (StudioJudge         *self,
   if (files == NULL || (self->classifier == NULL && !studio_judge_open (self, cancellable, error)))
     return FALSE;
   self->began = g_get_monotonic_time ();
-  ok = dimr_pictures_judge (self->classifier, files, func, user_data, cancellable, error);
+  self->func = func;
+  self->user_data = user_data;
+  /* Of a single picture there is nothing left to tell. */
+  ok = dimr_pictures_judge (self->classifier, files, on_judgement, files->len > 1 ? on_skip : NULL, self, cancellable, error);
   studio_progress_clear (self->progress);
   return ok;
 }

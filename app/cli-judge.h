@@ -23,6 +23,9 @@ typedef struct
   DimrClassifier *classifier;
   StudioProgress *progress;
   gint64 began;
+  guint n_unreadable;       /* pictures that were left out, each told as it was met */
+  DimrJudgementFunc func;
+  gpointer user_data;
 } StudioJudge;
 
 /* The options of a command: @own, which ends with an entry of NULLs, those of @self, and in @others what has no option's
@@ -32,7 +35,7 @@ GOptionEntry *studio_judge_make_entries (StudioJudge        *self,
                                          char             ***others);
 /* What can be told before anything is opened; returns an exit code, OK to go on. */
 int      studio_judge_check   (StudioJudge        *self);
-/* Opens the classifier if that has not happened, and calls @func for every picture of @paths. Blocks; for
+/* Opens the classifier if that has not happened, and calls @func for every picture of @paths that can be read. Blocks; for
  * studio_cli_run(). */
 gboolean studio_judge_run     (StudioJudge        *self,
                                const char * const *paths,

@@ -63,6 +63,7 @@ print_json (Score               *self,
       studio_cli_event_int (event, "asked_classes", dimr_score_get_n_asked (self->score));
       studio_cli_event_int (event, "without_class", dimr_score_get_n_silent (self->score));
       studio_cli_event_int (event, "unknown_class", dimr_score_get_n_unknown (self->score));
+      studio_cli_event_int (event, "unreadable", self->judge->n_unreadable);
     }
   studio_cli_event_int (event, "pictures", sums->n);
   studio_cli_event_double (event, "top1", share (sums->top1, sums->n));
@@ -77,6 +78,9 @@ print_left_out (Score *self)
 {
   const guint silent = dimr_score_get_n_silent (self->score), unknown = dimr_score_get_n_unknown (self->score);
 
+  if (self->judge->n_unreadable > 0)
+    g_printerr (ngettext ("%u picture could not be read, and is left out\n", "%u pictures could not be read, and are left out\n",
+                          self->judge->n_unreadable), self->judge->n_unreadable);
   if (silent > 0)
     g_printerr (ngettext ("%u picture says of no class that it should show it, and is left out\n",
                           "%u pictures say of no class that they should show it, and are left out\n", silent), silent);

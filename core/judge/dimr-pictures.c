@@ -87,35 +87,78 @@ read_picture (const char  *path,
   return TRUE;
 }
 
+/* Reads pictures from file @first on until the batch is full; @indices: the files they are of. Returns the file to go on
+ * with, or −1 for an error. */
+static gint64
+fill_batch (DimrClassifier  *classifier,
+            GPtrArray       *paths,
+            guint            first,
+            float           *pictures,
+            int             *asked,
+            guint           *indices,
+            guint           *n,
+            DimrSkipFunc     skip,
+            gpointer         user_data,
+            GCancellable    *cancellable,
+            GError         **error)
+{
+  const guint side = dimr_classifier_get_side (classifier), batch = dimr_classifier_get_batch (classifier);
+  const gsize image_len = 3 * (gsize) side * side;
+  guint file;
+
+  *n = 0;
+  for (file = first; file < paths->len && *n < batch; file++)
+    {
+      g_autoptr (GError) reason = NULL;
+
+      if (g_cancellable_set_error_if_cancelled (cancellable, error))
+        return -1;
+      if (read_picture (g_ptr_array_index (paths, file), side, pictures + *n * image_len, &asked[*n], &reason))
+        {
+          indices[(*n)++] = file;
+          continue;
+        }
+      if (skip == NULL)
+        {
+          g_propagate_error (error, g_steal_pointer (&reason));
+          return -1;
+        }
+      skip (g_ptr_array_index (paths, file), reason, user_data);
+    }
+  return file;
+}
+
 gboolean
 dimr_pictures_judge (DimrClassifier     *classifier,
                      GPtrArray          *paths,
                      DimrJudgementFunc   func,
+                     DimrSkipFunc        skip,
                      gpointer            user_data,
                      GCancellable       *cancellable,
                      GError            **error)
 {
   const guint side = dimr_classifier_get_side (classifier), batch = dimr_classifier_get_batch (classifier);
   const guint n_classes = dimr_classifier_get_n_classes (classifier), n_features = dimr_classifier_get_n_features (classifier);
-  const gsize image_len = 3 * (gsize) side * side;
-  g_autofree float *pictures = g_new (float, batch * image_len), *probabilities = g_new (float, (gsize) batch * n_classes);
-  g_autofree float *features = g_new (float, (gsize) batch * n_features);
+  g_autofree float *pictures = g_new (float, batch * 3 * (gsize) side * side), *features = g_new (float, (gsize) batch * n_features);
+  g_autofree float *probabilities = g_new (float, (gsize) batch * n_classes);
   g_autofree int *asked = g_new (int, batch);
+  g_autofree guint *indices = g_new (guint, batch);
+  gint64 next = 0;
+  guint n, n_judged = 0;
 
-  for (guint first = 0; first < paths->len; first += batch)
+  while (next < paths->len)
     {
-      const guint n = MIN (batch, paths->len - first);
-
-      for (guint i = 0; i < n; i++)
-        if (g_cancellable_set_error_if_cancelled (cancellable, error) ||
-            !read_picture (g_ptr_array_index (paths, first + i), side, pictures + i * image_len, &asked[i], error))
-          return FALSE;
-      if (!dimr_classifier_run (classifier, pictures, n, probabilities, features, cancellable, error))
+      next = fill_batch (classifier, paths, (guint) next, pictures, asked, indices, &n, skip, user_data, cancellable, error);
+      if (next < 0 || (n > 0 && !dimr_classifier_run (classifier, pictures, n, probabilities, features, cancellable, error)))
         return FALSE;
       for (guint i = 0; i < n; i++)
-        func (&(DimrJudgement){ .index = first + i, .n = paths->len, .path = g_ptr_array_index (paths, first + i), .asked = asked[i],
+        func (&(DimrJudgement){ .index = indices[i], .n = paths->len, .path = g_ptr_array_index (paths, indices[i]), .asked = asked[i],
                                 .probabilities = probabilities + (gsize) i * n_classes,
                                 .features = features + (gsize) i * n_features }, user_data);
+      n_judged += n;
     }
-  return TRUE;
+  if (n_judged > 0)
+    return TRUE;
+  g_set_error (error, DIMR_ERROR, DIMR_ERROR_FILE, "None of the %u pictures can be read", paths->len);
+  return FALSE;
 }

@@ -21,6 +21,8 @@ typedef struct
 } DimrJudgement;
 
 typedef void (*DimrJudgementFunc) (const DimrJudgement *judgement, gpointer user_data);
+/* A picture that cannot be read, and the sentence that says why. */
+typedef void (*DimrSkipFunc) (const char *path, const GError *reason, gpointer user_data);
 
 /* JPEG and PNG files among @paths (NULL-terminated) and, sorted, in the folders among them and below (transfer full).
  * DIMR_ERROR_FILE where there is no such path, DIMR_ERROR_REQUEST where a folder has no pictures. */
@@ -28,10 +30,12 @@ GPtrArray *dimr_pictures_list  (const char * const *paths,
                                 GCancellable       *cancellable,
                                 GError            **error);
 /* Calls @func for every picture in order. A picture is cut to the largest square in its middle and brought to the
- * classifier's size, each pixel the mean of what it covers. Stops at the first file that cannot be read. */
+ * classifier's size, each pixel the mean of what it covers. Files that cannot be read are told to @skip and left out; without
+ * @skip the first of them is an error. DIMR_ERROR_FILE, too, where none can be read. */
 gboolean   dimr_pictures_judge (DimrClassifier     *classifier,
                                 GPtrArray          *paths,
                                 DimrJudgementFunc   func,
+                                DimrSkipFunc        skip,
                                 gpointer            user_data,
                                 GCancellable       *cancellable,
                                 GError            **error);

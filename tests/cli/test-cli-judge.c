@@ -316,6 +316,44 @@ test_refusals (void)
   assert_refused (2, "set \"num_classes\"", "train --config %s --data %s/.. --output %s/never --steps 1", config, silent, fixture.folder);
 }
 
+/* One bad file among many is told and left out. */
+static void
+test_unreadable (void)
+{
+  g_autofree char *mixed = g_build_filename (fixture.folder, "mixed", NULL), *bad = g_build_filename (fixture.folder, "bad", NULL);
+  g_autofree char *good = g_build_filename (mixed, "b.png", NULL), *last = g_build_filename (mixed, "d.png", NULL);
+  g_autoptr (DimrDataset) data = dimr_dataset_new_procedural (8, SIDE, 0);
+  g_auto (CliResult) table = { 0 }, json = { 0 };
+  g_autoptr (GPtrArray) lines = NULL;
+  const char * const folders[] = { mixed, bad }, * const names[] = { "a.png", "c.png" };
+
+  for (guint i = 0; i < 2; i++)
+    {
+      g_assert_cmpint (g_mkdir (folders[i], 0700), ==, 0);
+      for (guint k = 0; k < 2; k++)
+        {
+          g_autofree char *path = g_build_filename (folders[i], names[k], NULL);
+
+          g_assert_true (g_file_set_contents (path, "no picture", -1, NULL));
+        }
+    }
+  save_picture (data, 0, good, 1);
+  save_picture (data, 1, last, 1);
+  cli_run (&table, "classify --model %s --top 1 %s", fixture.model, mixed);
+  cli_assert_status (&table, 0);
+  g_assert_nonnull (strstr (table.out, good));
+  g_assert_nonnull (strstr (table.out, last));
+  g_assert_nonnull (strstr (table.err, "Left out: “"));
+  g_assert_nonnull (strstr (table.err, "c.png"));
+
+  cli_run (&json, "classify --json --model %s %s", fixture.model, mixed);
+  cli_assert_status (&json, 0);
+  lines = cli_parse_lines (json.out);
+  g_assert_cmpuint (lines->len, ==, 4);
+  g_assert_true (g_str_has_suffix (json_object_get_string_member (cli_find_event (lines, "skipped"), "path"), "a.png"));
+  assert_refused (1, "None of the 2 pictures", "fid --model %s %s %s", fixture.model, bad, mixed);
+}
+
 /* The library tells it from models that make pictures, and info from its config.json or its tensors. */
 static void
 test_library (void)
@@ -365,6 +403,7 @@ main (int   argc,
   g_test_add_func ("/cli/judge/fid", test_fid);
   g_test_add_func ("/cli/judge/library", test_library);
   g_test_add_func ("/cli/judge/bundled", test_bundled);
+  g_test_add_func ("/cli/judge/unreadable-pictures-are-left-out", test_unreadable);
   g_test_add_func ("/cli/judge/says-what-is-wrong", test_refusals);
   status = g_test_run ();
   fixture_clear (&fixture);
