@@ -365,6 +365,20 @@ set_no_descriptor (GError **error)
   return NULL;
 }
 
+/* Whoever knocks at a port of this host at which nobody listens may be given that very port to knock from, and TCP then
+ * connects the socket to itself. */
+static gboolean
+is_own_echo (GSocketConnection *connection)
+{
+  g_autoptr (GSocketAddress) here = g_socket_connection_get_local_address (connection, NULL);
+  g_autoptr (GSocketAddress) there = g_socket_connection_get_remote_address (connection, NULL);
+
+  return G_IS_INET_SOCKET_ADDRESS (here) && G_IS_INET_SOCKET_ADDRESS (there) &&
+         g_inet_socket_address_get_port (G_INET_SOCKET_ADDRESS (here)) == g_inet_socket_address_get_port (G_INET_SOCKET_ADDRESS (there)) &&
+         g_inet_address_equal (g_inet_socket_address_get_address (G_INET_SOCKET_ADDRESS (here)),
+                               g_inet_socket_address_get_address (G_INET_SOCKET_ADDRESS (there)));
+}
+
 /* Knocks until somebody opens. */
 static GSocket *
 reach (Join        *self,
@@ -387,7 +401,7 @@ reach (Join        *self,
       g_clear_error (&problem);
       g_socket_client_set_timeout (client, (guint) MAX (left / G_USEC_PER_SEC, 1));
       connection = g_socket_client_connect_to_host (client, host, port, self->cancellable, &problem);
-      if (connection != NULL)
+      if (connection != NULL && !is_own_echo (connection))
         {
           /* A connection closes its socket when it goes; one of a descriptor of its own stays. */
           const int fd = fcntl (g_socket_get_fd (g_socket_connection_get_socket (connection)), F_DUPFD_CLOEXEC, 0);

@@ -353,10 +353,16 @@ test_late (void)
 static void
 test_nobody (void)
 {
+  g_autoptr (GSocket) deaf = g_socket_new (G_SOCKET_FAMILY_IPV4, G_SOCKET_TYPE_STREAM, G_SOCKET_PROTOCOL_TCP, NULL);
+  g_autoptr (GInetAddress) loopback = g_inet_address_new_loopback (G_SOCKET_FAMILY_IPV4);
+  g_autoptr (GSocketAddress) address = NULL;
   Rank ranks[2];
 
   prepare (ranks, 2, NULL, NULL);
+  /* The port stays taken, lest a program beside this one is given it and answers. */
   g_socket_close (ranks[0].listener, NULL);
+  address = g_inet_socket_address_new (loopback, ranks[1].launch.port);
+  g_assert_true (g_socket_bind (deaf, address, TRUE, NULL));
   ranks[0].absent = TRUE;
   ranks[1].launch.patience = 1;
   run_all (ranks, 2);
