@@ -26,7 +26,7 @@ typedef struct
   gboolean has_classes;
   double   drop_label;    /* probability */
   gboolean flip;          /* half of the pictures mirrored */
-  gboolean shuffle;       /* FALSE for validation: in the order of the set */
+  gboolean shuffle;       /* FALSE: in the order of the set */
   guint    crop;          /* pictures are moved by up to so many pixels, and what comes in is grey; 0: not moved */
   gboolean only_pictures; /* neither noise nor times are drawn: for classifiers */
   const int *classes;     /* sorted: y is the place of the picture's class in here; NULL: the class itself. Borrowed */

@@ -33,7 +33,7 @@ dimr_run_warn (DimrRun    *self,
   dimr_run_tell (self, &event);
 }
 
-/* Whole batches of the first pictures: their times and noise are those of a run that began at step 0. */
+/* Whole batches, always of the same pictures: their times and noise are those of a run that began at step 0. */
 gboolean
 dimr_run_validate (DimrRun  *self,
                    GError  **error)
@@ -48,8 +48,8 @@ dimr_run_validate (DimrRun  *self,
     .has_classes = self->config->num_classes > 0,
     .max_weight = 1,
     .n_threads = 1,
-    /* The first pictures of a set are of its first classes: how often those are right says little. */
-    .shuffle = self->classifies,
+    /* The first pictures of a set are of its first classes, which say little of the others. */
+    .shuffle = TRUE,
     .only_pictures = self->classifies,
   };
   const guint64 wanted = MIN (self->options->validate_n, dimr_dataset_get_n (self->validation)), n_batches = MAX (wanted / n, 1);
