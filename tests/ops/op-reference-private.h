@@ -18,6 +18,13 @@ typedef struct
 /* The functions of op-reference-grad.c. */
 extern void (* const op_reference_gradients[DIMR_N_OPS - DIMR_OP_FIRST_GRADIENT]) (const Op *op);
 
+/* The functions of op-reference-maps.c: what autoencoders add. */
+void op_reference_image_to_map     (const Op *op);
+void op_reference_upsample_nearest (const Op *op);
+void op_reference_group_stats      (const Op *op);
+void op_reference_group_norm       (const Op *op);
+void op_reference_conv2d           (const Op *op);
+
 static inline const DimrShape *
 op_shape (const Op *op,
           guint     slot)
@@ -77,4 +84,19 @@ side_by_side (const Op *op,
   while (c >= channels (op, slot))
     c -= channels (op, slot++);
   return op->in[slot][r * channels (op, slot) + c];
+}
+
+/* x[b, h, v, d] with zeros around it. */
+static inline double
+padded (const Op *op,
+        gint64    b,
+        gint64    h,
+        gint64    v,
+        gint64    d)
+{
+  const gint64 *x = dims (op, 0);
+
+  if (h < 0 || v < 0 || h >= x[1] || v >= x[2])
+    return 0;
+  return op->in[0][((b * x[1] + h) * x[2] + v) * x[3] + d];
 }
