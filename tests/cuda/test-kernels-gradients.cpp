@@ -443,10 +443,34 @@ test_attention ()
       }
 }
 
+/* ---- functions ---- */
+
+/* The same numbers have the same gradient wherever they are: what is no whole vector at the end rounds as all before it. */
+static void
+test_geglu_everywhere ()
+{
+  const size_t n = 15;
+
+  for (CudaType type : all_types)
+    for (unsigned seed = 0; seed < 16; seed++)
+      {
+        const Values one = random_values (type, 3, seed);
+        const std::function<Values ()> run = [&] {
+          const Tensor a (type, Values (n, one[0])), b (type, Values (n, one[1])), dy (type, Values (n, one[2])), out (type, n);
+
+          LAUNCHED (cuda_geglu_grad (nullptr, type, a.data (), b.data (), dy.data (), out.data (), n));
+          return out.values ();
+        };
+
+        check_kernel_exactly ("gradient of GEGLU", run, Values (n, run ()[0]));
+      }
+}
+
 int
 main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, nullptr);
+  g_test_add_func ("/cuda/kernels/gradients/geglu-everywhere", test_geglu_everywhere);
   g_test_add_func ("/cuda/kernels/gradients/rms-norm", test_rms_norm);
   g_test_add_func ("/cuda/kernels/gradients/rms-norm-of-tiny-rows", test_tiny_rows);
   g_test_add_func ("/cuda/kernels/gradients/layer-norm", test_layer_norm);

@@ -19,20 +19,6 @@ struct AdaNorm
   float       eps;
 };
 
-/* Over all threads of a row. */
-template <int WARPS>
-static __device__ __forceinline__ void
-row_sum (float (&values)[2], float (*slots)[32])
-{
-  if constexpr (WARPS > 1)
-    block_sum<WARPS> (values, slots);
-  else
-    {
-      values[0] = warp_sum (values[0]);
-      values[1] = warp_sum (values[1]);
-    }
-}
-
 /* With GRAD the gradient of x, else (1 + scale) x / root. */
 template <typename T, int V, int WARPS, bool GRAD>
 static __global__ void __launch_bounds__ (32 * (WARPS > 1 ? WARPS : WARPS_PER_BLOCK))
@@ -96,17 +82,6 @@ launch_rows_of (cudaStream_t stream, const AdaNorm &norm)
                       32 * WARPS_PER_BLOCK, 0, stream, norm);
 }
 
-template <typename T>
-static cudaError_t
-launch_ada_norm (cudaStream_t stream, const AdaNorm &norm)
-{
-  constexpr int V = PACK<T>;
-
-  if (norm.dy != nullptr)
-    return norm.d % V == 0 ? launch_rows_of<T, V, true> (stream, norm) : launch_rows_of<T, 1, true> (stream, norm);
-  return norm.d % V == 0 ? launch_rows_of<T, V, false> (stream, norm) : launch_rows_of<T, 1, false> (stream, norm);
-}
-
 cudaError_t
 cuda_ada_rms_norm (cudaStream_t stream,
                    CudaType     type,
@@ -124,5 +99,12 @@ cuda_ada_rms_norm (cudaStream_t stream,
 
   if (rows <= 0 || d <= 0)
     return cudaSuccess;
-  return CUDA_DISPATCH (type, launch_ada_norm, stream, norm);
+  return with_type (type, [&] (auto of) {
+    typedef decltype (of) T;
+    constexpr int V = PACK<T>;
+
+    if (norm.dy != nullptr)
+      return norm.d % V == 0 ? launch_rows_of<T, V, true> (stream, norm) : launch_rows_of<T, 1, true> (stream, norm);
+    return norm.d % V == 0 ? launch_rows_of<T, V, false> (stream, norm) : launch_rows_of<T, 1, false> (stream, norm);
+  });
 }

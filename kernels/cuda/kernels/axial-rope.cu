@@ -284,7 +284,7 @@ cuda_axial_rope (cudaStream_t    stream,
     return cudaErrorInvalidValue;
   if (rope->batch <= 0 || rope->n_tokens <= 0)
     return cudaSuccess;
-  return CUDA_DISPATCH (type, launch_rope, stream, describe (*rope, qkv, dy, out));
+  return with_type (type, [&] (auto of) { return launch_rope<decltype (of)> (stream, describe (*rope, qkv, dy, out)); });
 }
 
 size_t
@@ -309,6 +309,8 @@ cuda_axial_rope_param_grad (cudaStream_t    stream,
 
   if (rope->head_width < 1 || rope->head_width > MAX_WIDTH || rope->width < 1)
     return cudaErrorInvalidValue;
-  error = CUDA_DISPATCH (type, launch_rope_params, stream, describe (*rope, qkv, dy, nullptr), scratch);
+  error = with_type (type, [&] (auto of) {
+    return launch_rope_params<decltype (of)> (stream, describe (*rope, qkv, dy, nullptr), scratch);
+  });
   return error == cudaSuccess ? launch_sum_stage<1> (stream, made, out, 1, chunks, 1, n) : error;
 }

@@ -40,9 +40,7 @@ load_column (const T *row, int x, int width, size_t d, float (&values)[V])
   if (x >= 0 && x < width)
     load<V> (row + static_cast<size_t> (x) * d, values);
   else
-#pragma unroll
-    for (int e = 0; e < V; e++)
-      values[e] = 0;
+    clear (values);
 }
 
 /* Adds one tile's products. */
@@ -273,7 +271,7 @@ cuda_depthwise_weight_grad (cudaStream_t stream,
 
   if (batch <= 0 || height <= 0 || width <= 0 || d <= 0)
     return cudaSuccess;
-  error = CUDA_DISPATCH (type, launch_weight_grad, stream, conv, chunks);
+  error = with_type (type, [&] (auto of) { return launch_weight_grad<decltype (of)> (stream, conv, chunks); });
   if (error != cudaSuccess)
     return error;
   return CUDA_LAUNCH (add_chunks_kernel, static_cast<unsigned> (divide_up (k * k * d, THREADS)), THREADS, 0, stream, scratch, out,

@@ -77,8 +77,7 @@ depthwise_kernel (const __grid_constant__ Depthwise conv)
       if (conv.bias != nullptr)
         load<V> (conv.bias + c, sums[y][x]);
       else
-        for (int e = 0; e < V; e++)
-          sums[y][x][e] = 0;
+        clear (sums[y][x]);
 
   for (int row = 0; row < TILE_HEIGHT + K - 1; row++)
     {
@@ -97,8 +96,7 @@ depthwise_kernel (const __grid_constant__ Depthwise conv)
           if (x >= 0 && x < conv.width)
             load<V> (from + static_cast<size_t> (x) * d, in[i]);
           else
-            for (int e = 0; e < V; e++)
-              in[i][e] = 0;
+            clear (in[i]);
         }
 #pragma unroll
       for (int out = 0; out < TILE_HEIGHT; out++)
@@ -234,5 +232,5 @@ cuda_depthwise_conv (cudaStream_t stream,
 
   if (batch <= 0 || height <= 0 || width <= 0 || d <= 0)
     return cudaSuccess;
-  return CUDA_DISPATCH (type, launch_depthwise, stream, conv, batch);
+  return with_type (type, [&] (auto of) { return launch_depthwise<decltype (of)> (stream, conv, batch); });
 }

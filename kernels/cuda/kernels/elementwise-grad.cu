@@ -2,11 +2,11 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "kernels/cuda/kernels/kernel-common.cuh"
+#include "kernels/cuda/kernels/flat.cuh"
 
 #include "kernels/cuda/cuda-kernels-grad.h"
 
-#define THREADS 256
+/* Vectors of a thread. */
 #define UNROLL 2
 
 /* ---- f'(x) · dy, and gelu'(x) · b · dy ---- */
@@ -31,76 +31,11 @@ slope (float x)
     }
 }
 
-/* @b: NULL for none. out may be any of the others. */
-template <typename T, CudaFunction FUNCTION>
-static __global__ void __launch_bounds__ (THREADS)
-slope_kernel (const T *x,
-              const T *b,
-              const T *dy,
-              T       *out,
-              size_t   n)
+template <CudaFunction FUNCTION>
+struct Slope
 {
-  constexpr int V = PACK<T>;
-  const size_t first = (static_cast<size_t> (blockIdx.x) * (THREADS * UNROLL) + threadIdx.x) * V;
-  float values[UNROLL][V], gate[UNROLL][V], rise[UNROLL][V];
-
-  kernel_begin ();
-#pragma unroll
-  for (int i = 0; i < UNROLL; i++)
-    {
-      const size_t at = first + static_cast<size_t> (i * THREADS * V);
-
-      if (at + V <= n)
-        {
-          load<V> (x + at, values[i]);
-          load<V> (dy + at, rise[i]);
-          if (b != nullptr)
-            load<V> (b + at, gate[i]);
-        }
-    }
-#pragma unroll
-  for (int i = 0; i < UNROLL; i++)
-    {
-      const size_t at = first + static_cast<size_t> (i * THREADS * V);
-
-      if (at + V <= n)
-        {
-#pragma unroll
-          for (int e = 0; e < V; e++)
-            values[i][e] = slope<FUNCTION> (values[i][e]) * (b != nullptr ? gate[i][e] * rise[i][e] : rise[i][e]);
-          store<V> (out + at, values[i]);
-        }
-      else
-        for (size_t j = at; j < n; j++)
-          store_float (out + j, slope<FUNCTION> (to_float (x[j])) * (b != nullptr ? to_float (b[j]) : 1.f) * to_float (dy[j]));
-    }
-}
-
-template <typename T>
-static cudaError_t
-launch_slope (cudaStream_t stream,
-              CudaFunction function,
-              const void  *x,
-              const void  *b,
-              const void  *dy,
-              void        *out,
-              size_t       n)
-{
-  const unsigned grid = static_cast<unsigned> (divide_up (n, static_cast<size_t> (THREADS * UNROLL * PACK<T>)));
-  const T *from = static_cast<const T *> (x), *gate = static_cast<const T *> (b), *rise = static_cast<const T *> (dy);
-  T *to = static_cast<T *> (out);
-
-  switch (function)
-    {
-    case CUDA_FUNCTION_SILU:
-      return CUDA_LAUNCH ((slope_kernel<T, CUDA_FUNCTION_SILU>), grid, THREADS, 0, stream, from, gate, rise, to, n);
-    case CUDA_FUNCTION_GELU:
-      return CUDA_LAUNCH ((slope_kernel<T, CUDA_FUNCTION_GELU>), grid, THREADS, 0, stream, from, gate, rise, to, n);
-    case CUDA_FUNCTION_GELU_TANH:
-      return CUDA_LAUNCH ((slope_kernel<T, CUDA_FUNCTION_GELU_TANH>), grid, THREADS, 0, stream, from, gate, rise, to, n);
-    default: return cudaErrorInvalidValue;
-    }
-}
+  static __device__ __forceinline__ float of (const float (&x)[2]) { return slope<FUNCTION> (x[0]) * x[1]; }
+};
 
 cudaError_t
 cuda_apply_grad (cudaStream_t stream,
@@ -111,10 +46,24 @@ cuda_apply_grad (cudaStream_t stream,
                  void        *out,
                  size_t       n)
 {
-  if (n == 0)
-    return cudaSuccess;
-  return CUDA_DISPATCH (type, launch_slope, stream, function, x, nullptr, dy, out, n);
+  return with_type (type, [&] (auto of) {
+    typedef decltype (of) T;
+    const FlatArrays<T, 2> from = { { static_cast<const T *> (x), static_cast<const T *> (dy) } };
+
+    switch (function)
+      {
+      case CUDA_FUNCTION_SILU: return launch_flat<Slope<CUDA_FUNCTION_SILU>, T, UNROLL> (stream, from, out, n);
+      case CUDA_FUNCTION_GELU: return launch_flat<Slope<CUDA_FUNCTION_GELU>, T, UNROLL> (stream, from, out, n);
+      case CUDA_FUNCTION_GELU_TANH: return launch_flat<Slope<CUDA_FUNCTION_GELU_TANH>, T, UNROLL> (stream, from, out, n);
+      default: return cudaErrorInvalidValue;
+      }
+  });
 }
+
+struct GegluSlope
+{
+  static __device__ __forceinline__ float of (const float (&x)[3]) { return slope<CUDA_FUNCTION_GELU> (x[0]) * (x[1] * x[2]); }
+};
 
 cudaError_t
 cuda_geglu_grad (cudaStream_t stream,
@@ -125,7 +74,10 @@ cuda_geglu_grad (cudaStream_t stream,
                  void        *out,
                  size_t       n)
 {
-  if (n == 0)
-    return cudaSuccess;
-  return CUDA_DISPATCH (type, launch_slope, stream, CUDA_FUNCTION_GELU, a, b, dy, out, n);
+  return with_type (type, [&] (auto of) {
+    typedef decltype (of) T;
+    const FlatArrays<T, 3> from = { { static_cast<const T *> (a), static_cast<const T *> (b), static_cast<const T *> (dy) } };
+
+    return launch_flat<GegluSlope, T, UNROLL> (stream, from, out, n);
+  });
 }

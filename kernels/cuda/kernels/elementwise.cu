@@ -1,17 +1,22 @@
-/* elementwise.cu — GEGLU, sums and conversions
+/* elementwise.cu — GEGLU, functions of one number, sums and conversions
  *
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "kernels/cuda/kernels/kernel-common.cuh"
+#include "kernels/cuda/kernels/flat.cuh"
 
 #define THREADS 256
 #define WARPS (THREADS / 32)
 
-/* gelu (x) = x Φ(x) with the exact error function */
+template <CudaFunction FUNCTION>
 static __device__ __forceinline__ float
-gelu (float x)
+apply (float x)
 {
-  return .5f * x * (1.f + erff (x * .70710678118654752f));
+  if constexpr (FUNCTION == CUDA_FUNCTION_SILU)
+    return x / (1.f + expf (-x));
+  else if constexpr (FUNCTION == CUDA_FUNCTION_GELU)
+    return .5f * x * (1.f + erff (x * .70710678118654752f));
+  else
+    return .5f * x * (1.f + tanhf (.79788456080286536f * (x + .044715f * x * x * x)));
 }
 
 /* ---- GEGLU: a warp a row, or a part of one ---- */
@@ -57,31 +62,10 @@ geglu_kernel (const T *__restrict__ a,
         {
 #pragma unroll
           for (int e = 0; e < V; e++)
-            left[i][e] = gelu (left[i][e]) * right[i][e];
+            left[i][e] = apply<CUDA_FUNCTION_GELU> (left[i][e]) * right[i][e];
           store<V> (out + to + c, left[i]);
         }
     }
-}
-
-template <typename T>
-static cudaError_t
-launch_geglu (cudaStream_t stream,
-              const void  *a,
-              const void  *b,
-              size_t       stride,
-              void        *out,
-              int          rows,
-              int          d)
-{
-  constexpr int V = PACK<T>;
-  const T *left = static_cast<const T *> (a), *right = static_cast<const T *> (b);
-  const unsigned groups = static_cast<unsigned> (divide_up (rows, WARPS));
-
-  if (d % V == 0 && stride % V == 0 && is_aligned (a, 16) && is_aligned (b, 16))
-    return CUDA_LAUNCH ((geglu_kernel<T, V>), dim3 (groups, static_cast<unsigned> (divide_up (d, 32 * V * GEGLU_UNROLL))),
-                        THREADS, 0, stream, left, right, stride, static_cast<T *> (out), rows, d);
-  return CUDA_LAUNCH ((geglu_kernel<T, 1>), dim3 (groups, static_cast<unsigned> (divide_up (d, 32 * GEGLU_UNROLL))),
-                      THREADS, 0, stream, left, right, stride, static_cast<T *> (out), rows, d);
 }
 
 cudaError_t
@@ -96,75 +80,59 @@ cuda_geglu (cudaStream_t stream,
 {
   if (rows <= 0 || d <= 0)
     return cudaSuccess;
-  return CUDA_DISPATCH (type, launch_geglu, stream, a, b, stride, out, rows, d);
+  return with_type (type, [&] (auto of) {
+    typedef decltype (of) T;
+    constexpr int V = PACK<T>;
+    const T *left = static_cast<const T *> (a), *right = static_cast<const T *> (b);
+    const unsigned groups = static_cast<unsigned> (divide_up (rows, WARPS));
+
+    if (d % V == 0 && stride % V == 0 && is_aligned (a, 16) && is_aligned (b, 16))
+      return CUDA_LAUNCH ((geglu_kernel<T, V>), dim3 (groups, static_cast<unsigned> (divide_up (d, 32 * V * GEGLU_UNROLL))),
+                          THREADS, 0, stream, left, right, stride, static_cast<T *> (out), rows, d);
+    return CUDA_LAUNCH ((geglu_kernel<T, 1>), dim3 (groups, static_cast<unsigned> (divide_up (d, 32 * GEGLU_UNROLL))),
+                        THREADS, 0, stream, left, right, stride, static_cast<T *> (out), rows, d);
+  });
 }
 
-/* ---- flat arrays: UNROLL vectors a thread, the rest one by one ---- */
+/* ---- SILU, GELU, GELU_TANH ---- */
 
+/* Vectors of a thread. */
 #define UNROLL 4
 
-static unsigned
-flat_grid (size_t n, int vector)
+template <CudaFunction FUNCTION>
+struct Applied
 {
-  return static_cast<unsigned> (divide_up (n, static_cast<size_t> (THREADS) * UNROLL * static_cast<size_t> (vector)));
-}
+  static __device__ __forceinline__ float of (const float (&x)[1]) { return apply<FUNCTION> (x[0]); }
+};
 
-/* Where vector @i of this thread begins. */
-template <int V>
-static __device__ __forceinline__ size_t
-flat_at (int i)
-{
-  return ((static_cast<size_t> (blockIdx.x) * UNROLL + static_cast<size_t> (i)) * THREADS + threadIdx.x) * V;
-}
-
-/* out may be a or b. */
-template <typename T>
-static __global__ void __launch_bounds__ (THREADS)
-add_kernel (const T *a,
-            const T *b,
-            T       *out,
-            size_t   n)
-{
-  constexpr int V = PACK<T>;
-  float left[UNROLL][V], right[UNROLL][V];
-
-  kernel_begin ();
-#pragma unroll
-  for (int i = 0; i < UNROLL; i++)
-    if (flat_at<V> (i) + V <= n)
-      {
-        load<V> (a + flat_at<V> (i), left[i]);
-        load<V> (b + flat_at<V> (i), right[i]);
-      }
-#pragma unroll
-  for (int i = 0; i < UNROLL; i++)
-    {
-      const size_t at = flat_at<V> (i);
-
-      if (at + V <= n)
-        {
-#pragma unroll
-          for (int e = 0; e < V; e++)
-            left[i][e] += right[i][e];
-          store<V> (out + at, left[i]);
-        }
-      else
-        for (size_t j = at; j < n; j++)
-          store_float (out + j, to_float (a[j]) + to_float (b[j]));
-    }
-}
-
-template <typename T>
-static cudaError_t
-launch_add (cudaStream_t stream,
-            const void  *a,
-            const void  *b,
+cudaError_t
+cuda_apply (cudaStream_t stream,
+            CudaType     type,
+            CudaFunction function,
+            const void  *x,
             void        *out,
             size_t       n)
 {
-  return CUDA_LAUNCH (add_kernel<T>, flat_grid (n, PACK<T>), THREADS, 0, stream, static_cast<const T *> (a),
-                      static_cast<const T *> (b), static_cast<T *> (out), n);
+  return with_type (type, [&] (auto of) {
+    typedef decltype (of) T;
+    const FlatArrays<T, 1> from = { { static_cast<const T *> (x) } };
+
+    switch (function)
+      {
+      case CUDA_FUNCTION_SILU: return launch_flat<Applied<CUDA_FUNCTION_SILU>, T, UNROLL> (stream, from, out, n);
+      case CUDA_FUNCTION_GELU: return launch_flat<Applied<CUDA_FUNCTION_GELU>, T, UNROLL> (stream, from, out, n);
+      case CUDA_FUNCTION_GELU_TANH: return launch_flat<Applied<CUDA_FUNCTION_GELU_TANH>, T, UNROLL> (stream, from, out, n);
+      default: return cudaErrorInvalidValue;
+      }
+  });
 }
+
+/* ---- ADD ---- */
+
+struct Sum
+{
+  static __device__ __forceinline__ float of (const float (&x)[2]) { return x[0] + x[1]; }
+};
 
 cudaError_t
 cuda_add (cudaStream_t stream,
@@ -174,38 +142,20 @@ cuda_add (cudaStream_t stream,
           void        *out,
           size_t       n)
 {
-  if (n == 0)
-    return cudaSuccess;
-  return CUDA_DISPATCH (type, launch_add, stream, a, b, out, n);
+  return with_type (type, [&] (auto of) {
+    typedef decltype (of) T;
+    const FlatArrays<T, 2> from = { { static_cast<const T *> (a), static_cast<const T *> (b) } };
+
+    return launch_flat<Sum, T, UNROLL> (stream, from, out, n);
+  });
 }
 
-template <typename From, typename To>
-static __global__ void __launch_bounds__ (THREADS)
-convert_kernel (const From *__restrict__ x,
-                To *__restrict__         out,
-                size_t                   n)
+/* ---- conversions ---- */
+
+struct Same
 {
-  /* 16 bytes of the wider type: aligned for both. */
-  constexpr int V = PACK<From> < PACK<To> ? PACK<From> : PACK<To>;
-  float values[UNROLL][V];
-
-  kernel_begin ();
-#pragma unroll
-  for (int i = 0; i < UNROLL; i++)
-    if (flat_at<V> (i) + V <= n)
-      load<V> (x + flat_at<V> (i), values[i]);
-#pragma unroll
-  for (int i = 0; i < UNROLL; i++)
-    {
-      const size_t at = flat_at<V> (i);
-
-      if (at + V <= n)
-        store<V> (out + at, values[i]);
-      else
-        for (size_t j = at; j < n; j++)
-          store_float (out + j, to_float (x[j]));
-    }
-}
+  static __device__ __forceinline__ float of (const float (&x)[1]) { return x[0]; }
+};
 
 template <typename From, typename To>
 static cudaError_t
@@ -214,8 +164,9 @@ launch_convert (cudaStream_t stream,
                 void        *out,
                 size_t       n)
 {
-  return CUDA_LAUNCH ((convert_kernel<From, To>), flat_grid (n, PACK<From> < PACK<To> ? PACK<From> : PACK<To>), THREADS, 0,
-                      stream, static_cast<const From *> (x), static_cast<To *> (out), n);
+  const FlatArrays<From, 1> from = { { static_cast<const From *> (x) } };
+
+  return launch_flat<Same, To, UNROLL> (stream, from, out, n);
 }
 
 cudaError_t

@@ -157,7 +157,7 @@ cuda_group_stats (cudaStream_t stream,
 
   if (batch <= 0 || batch > 65535 || groups <= 0 || d % groups != 0 || region.height <= 0 || region.width <= 0)
     return cudaErrorInvalidValue;
-  error = CUDA_DISPATCH (type, launch_lane_stats, stream, self);
+  error = with_type (type, [&] (auto of) { return launch_lane_stats<decltype (of)> (stream, self); });
   if (error != cudaSuccess)
     return error;
   return CUDA_LAUNCH (merge_stats_kernel, dim3 (static_cast<unsigned> (groups), static_cast<unsigned> (batch)), THREADS, 0, stream, self);
@@ -246,22 +246,6 @@ struct NormedRows
   }
 };
 
-template <typename T>
-static cudaError_t
-launch_group_norm (cudaStream_t stream,
-                   const void  *x,
-                   const float *folded,
-                   int          silu,
-                   void        *out,
-                   int          rows,
-                   int          rows_per_image,
-                   int          d)
-{
-  const NormedRows<T> from = { static_cast<const T *> (x), folded, rows_per_image, d, silu != 0 };
-
-  return launch_rows<T> (stream, from, out, rows, d, true);
-}
-
 cudaError_t
 cuda_group_norm (cudaStream_t stream,
                  CudaType     type,
@@ -273,7 +257,12 @@ cuda_group_norm (cudaStream_t stream,
                  int          rows_per_image,
                  int          d)
 {
-  return CUDA_DISPATCH (type, launch_group_norm, stream, x, folded, silu, out, rows, rows_per_image, d);
+  return with_type (type, [&] (auto of) {
+    typedef decltype (of) T;
+    const NormedRows<T> from = { static_cast<const T *> (x), folded, rows_per_image, d, silu != 0 };
+
+    return launch_rows<T> (stream, from, out, rows, d, true);
+  });
 }
 
 /* ---- CONV2D: the values under the kernel at each output, as rows of k · k · D ---- */
@@ -294,8 +283,7 @@ struct WindowRows
 
     if (y < 0 || y >= conv.height * conv.factor || x < 0 || x >= conv.width * conv.factor)
       {
-        for (int i = 0; i < V; i++)
-          values[i] = 0;
+        clear (values);
         return;
       }
     load<V> (row_of (static_cast<const T *> (conv.x),
@@ -305,19 +293,6 @@ struct WindowRows
   }
 };
 
-template <typename T>
-static cudaError_t
-launch_conv_rows (cudaStream_t      stream,
-                  const CudaConv2d *conv,
-                  void             *out,
-                  int               first,
-                  int               rows)
-{
-  const WindowRows<T> from = { *conv, first };
-
-  return launch_rows<T> (stream, from, out, rows, conv->k * conv->k * conv->d, conv->d % PACK<T> == 0);
-}
-
 cudaError_t
 cuda_conv_rows (cudaStream_t      stream,
                 CudaType          type,
@@ -326,5 +301,10 @@ cuda_conv_rows (cudaStream_t      stream,
                 int               first,
                 int               rows)
 {
-  return CUDA_DISPATCH (type, launch_conv_rows, stream, conv, out, first, rows);
+  return with_type (type, [&] (auto of) {
+    typedef decltype (of) T;
+    const WindowRows<T> from = { *conv, first };
+
+    return launch_rows<T> (stream, from, out, rows, conv->k * conv->k * conv->d, conv->d % PACK<T> == 0);
+  });
 }

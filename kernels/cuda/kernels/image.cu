@@ -77,17 +77,6 @@ patchify_kernel (const __grid_constant__ Patchify patchify)
       store_float (static_cast<T *> (patchify.out) + static_cast<size_t> (patch0 + p) * d + c, sums[p]);
 }
 
-template <typename T>
-static cudaError_t
-launch_patchify (cudaStream_t    stream,
-                 const Patchify &patchify)
-{
-  const dim3 grid (static_cast<unsigned> (divide_up (patchify.n_patches, PATCHES)),
-                   static_cast<unsigned> (divide_up (patchify.d, PATCH_THREADS)));
-
-  return CUDA_LAUNCH (patchify_kernel<T>, grid, PATCH_THREADS, 0, stream, patchify);
-}
-
 cudaError_t
 cuda_patchify (cudaStream_t stream,
                CudaType     type,
@@ -106,7 +95,13 @@ cuda_patchify (cudaStream_t stream,
 
   if (patchify.n_patches <= 0 || d <= 0)
     return cudaSuccess;
-  return CUDA_DISPATCH (type, launch_patchify, stream, patchify);
+  return with_type (type, [&] (auto of) {
+    typedef decltype (of) T;
+    const dim3 grid (static_cast<unsigned> (divide_up (patchify.n_patches, PATCHES)),
+                     static_cast<unsigned> (divide_up (patchify.d, PATCH_THREADS)));
+
+    return CUDA_LAUNCH (patchify_kernel<T>, grid, PATCH_THREADS, 0, stream, patchify);
+  });
 }
 
 /* ---- CONV_TO_IMAGE ---- */
@@ -261,21 +256,6 @@ launch_image_conv_tiles (cudaStream_t     stream,
   return CUDA_LAUNCH ((image_conv_kernel<T, K>), grid, 32 * CONV_WARPS, 0, stream, conv);
 }
 
-template <typename T>
-static cudaError_t
-launch_image_conv (cudaStream_t     stream,
-                   const ImageConv &conv)
-{
-  const dim3 grid (divide_up (static_cast<unsigned> (conv.n_rows) * static_cast<unsigned> (conv.width), static_cast<unsigned> (CONV_WARPS)),
-                   static_cast<unsigned> (conv.channels));
-
-  if (conv.d % LANE == 0 && conv.k == 3)
-    return launch_image_conv_tiles<T, 3> (stream, conv);
-  if (conv.d % LANE == 0 && conv.k == 1)
-    return launch_image_conv_tiles<T, 1> (stream, conv);
-  return CUDA_LAUNCH (any_image_conv_kernel<T>, grid, 32 * CONV_WARPS, 0, stream, conv);
-}
-
 cudaError_t
 cuda_conv_to_image (cudaStream_t stream,
                     CudaType     type,
@@ -296,7 +276,17 @@ cuda_conv_to_image (cudaStream_t stream,
 
   if (conv.n_rows <= 0 || width <= 0 || channels <= 0)
     return cudaSuccess;
-  return CUDA_DISPATCH (type, launch_image_conv, stream, conv);
+  return with_type (type, [&] (auto of) {
+    typedef decltype (of) T;
+    const unsigned pixels = static_cast<unsigned> (conv.n_rows) * static_cast<unsigned> (conv.width);
+    const dim3 grid (divide_up (pixels, static_cast<unsigned> (CONV_WARPS)), static_cast<unsigned> (conv.channels));
+
+    if (conv.d % LANE == 0 && conv.k == 3)
+      return launch_image_conv_tiles<T, 3> (stream, conv);
+    if (conv.d % LANE == 0 && conv.k == 1)
+      return launch_image_conv_tiles<T, 1> (stream, conv);
+    return CUDA_LAUNCH (any_image_conv_kernel<T>, grid, 32 * CONV_WARPS, 0, stream, conv);
+  });
 }
 
 /* ---- AVERAGE_POOL: a thread a mean ---- */

@@ -64,9 +64,13 @@ typedef __nv_bfloat16 bf16;
 
 /* ---- host: sizes of launches ---- */
 
-/* The C type of a CudaType: calls @function<T> (…). */
-#define CUDA_DISPATCH(type, function, ...) \
-  ((type) == CUDA_TYPE_F32 ? function<float> (__VA_ARGS__) : function<bf16> (__VA_ARGS__))
+/* What @function says, which is given a value of the C type that @type stands for and only asks what type it has. */
+template <typename Function>
+static inline cudaError_t
+with_type (CudaType type, const Function &function)
+{
+  return type == CUDA_TYPE_F32 ? function (float ()) : function (bf16 ());
+}
 
 template <typename N>
 __host__ __device__ constexpr N
@@ -247,6 +251,15 @@ words_to_floats (const bf16 *, const unsigned *words, float *values, int n_words
     }
 }
 
+template <int V>
+static __device__ __forceinline__ void
+clear (float (&values)[V])
+{
+#pragma unroll
+  for (int i = 0; i < V; i++)
+    values[i] = 0;
+}
+
 /* V neighbouring elements of memory as floats, @p aligned to all of them (or to 16 bytes). */
 template <int V, typename T>
 static __device__ __forceinline__ void
@@ -346,4 +359,17 @@ block_sum (float (&values)[N], float (*slots)[32])
 #pragma unroll
   for (int i = 0; i < N; i++)
     values[i] = warp_sum (lane < WARPS ? slots[i][lane] : 0.f);
+}
+
+/* Sums over what belongs to a row: a block of @WARPS warps, or a single warp, whose block has other rows too. */
+template <int WARPS, int N>
+static __device__ __forceinline__ void
+row_sum (float (&values)[N], float (*slots)[32])
+{
+  if constexpr (WARPS > 1)
+    block_sum<WARPS> (values, slots);
+  else
+#pragma unroll
+    for (int i = 0; i < N; i++)
+      values[i] = warp_sum (values[i]);
 }

@@ -6,15 +6,6 @@
 
 #include "kernels/cuda/cuda-kernels-grad.h"
 
-template <int V>
-static __device__ __forceinline__ void
-clear (float (&values)[V])
-{
-#pragma unroll
-  for (int i = 0; i < V; i++)
-    values[i] = 0;
-}
-
 /* ---- PAD_TOKENS, PAD_CHANNELS ---- */
 
 template <typename T>
@@ -36,22 +27,6 @@ struct PaddedTokens
   }
 };
 
-template <typename T>
-static cudaError_t
-launch_pad_tokens (cudaStream_t stream,
-                   const void  *x,
-                   void        *out,
-                   int          batch,
-                   int          n_tokens,
-                   int          start,
-                   int          length,
-                   int          d)
-{
-  const PaddedTokens<T> from = { static_cast<const T *> (x), n_tokens, start, length, d };
-
-  return launch_rows<T> (stream, from, out, batch * length, d, true);
-}
-
 cudaError_t
 cuda_pad_tokens (cudaStream_t stream,
                  CudaType     type,
@@ -63,7 +38,12 @@ cuda_pad_tokens (cudaStream_t stream,
                  int          length,
                  int          d)
 {
-  return CUDA_DISPATCH (type, launch_pad_tokens, stream, x, out, batch, n_tokens, start, length, d);
+  return with_type (type, [&] (auto of) {
+    typedef decltype (of) T;
+    const PaddedTokens<T> from = { static_cast<const T *> (x), n_tokens, start, length, d };
+
+    return launch_rows<T> (stream, from, out, batch * length, d, true);
+  });
 }
 
 /* Where vectors are used, one is inside or outside as a whole. */
@@ -84,21 +64,6 @@ struct PaddedChannels
   }
 };
 
-template <typename T>
-static cudaError_t
-launch_pad_channels (cudaStream_t stream,
-                     const void  *x,
-                     void        *out,
-                     int          rows,
-                     int          d,
-                     int          start,
-                     int          length)
-{
-  const PaddedChannels<T> from = { static_cast<const T *> (x), start, d };
-
-  return launch_rows<T> (stream, from, out, rows, length, d % PACK<T> == 0 && start % PACK<T> == 0);
-}
-
 cudaError_t
 cuda_pad_channels (cudaStream_t stream,
                    CudaType     type,
@@ -109,7 +74,12 @@ cuda_pad_channels (cudaStream_t stream,
                    int          start,
                    int          length)
 {
-  return CUDA_DISPATCH (type, launch_pad_channels, stream, x, out, rows, d, start, length);
+  return with_type (type, [&] (auto of) {
+    typedef decltype (of) T;
+    const PaddedChannels<T> from = { static_cast<const T *> (x), start, d };
+
+    return launch_rows<T> (stream, from, out, rows, length, d % PACK<T> == 0 && start % PACK<T> == 0);
+  });
 }
 
 /* ---- PIXEL_UNSHUFFLE: a row is one pixel of the larger map, in its new place ---- */
@@ -132,22 +102,6 @@ struct UnshuffledRows
   }
 };
 
-template <typename T>
-static cudaError_t
-launch_pixel_unshuffle (cudaStream_t stream,
-                        const void  *x,
-                        void        *out,
-                        int          batch,
-                        int          height,
-                        int          width,
-                        int          d,
-                        int          f)
-{
-  const UnshuffledRows<T> from = { static_cast<const T *> (x), width, f, d };
-
-  return launch_rows<T> (stream, from, out, batch * height * width * f * f, d, true);
-}
-
 cudaError_t
 cuda_pixel_unshuffle (cudaStream_t stream,
                       CudaType     type,
@@ -159,7 +113,12 @@ cuda_pixel_unshuffle (cudaStream_t stream,
                       int          d,
                       int          f)
 {
-  return CUDA_DISPATCH (type, launch_pixel_unshuffle, stream, x, out, batch, height, width, d, f);
+  return with_type (type, [&] (auto of) {
+    typedef decltype (of) T;
+    const UnshuffledRows<T> from = { static_cast<const T *> (x), width, f, d };
+
+    return launch_rows<T> (stream, from, out, batch * height * width * f * f, d, true);
+  });
 }
 
 /* ---- SPREAD: a row is one of all planes' ---- */
@@ -220,16 +179,6 @@ struct PatchRows
   }
 };
 
-template <typename T>
-static cudaError_t
-launch_patches (cudaStream_t     stream,
-                const PatchRows &from,
-                void            *out,
-                int              batch)
-{
-  return launch_rows<T> (stream, from, out, batch * from.height * from.width, from.channels * from.f * from.f, true);
-}
-
 cudaError_t
 cuda_patches (cudaStream_t stream,
               CudaType     type,
@@ -243,7 +192,11 @@ cuda_patches (cudaStream_t stream,
 {
   const PatchRows from = { x, channels, height, width, f };
 
-  return CUDA_DISPATCH (type, launch_patches, stream, from, out, batch);
+  return with_type (type, [&] (auto of) {
+    typedef decltype (of) T;
+
+    return launch_rows<T> (stream, from, out, batch * from.height * from.width, from.channels * from.f * from.f, true);
+  });
 }
 
 /* A row is one of all planes'. */
@@ -267,22 +220,6 @@ struct UnpatchedRows
   }
 };
 
-template <typename T>
-static cudaError_t
-launch_unpatch (cudaStream_t stream,
-                const void  *x,
-                float       *out,
-                int          batch,
-                int          channels,
-                int          height,
-                int          width,
-                int          f)
-{
-  const UnpatchedRows<T> from = { static_cast<const T *> (x), channels, height, width, f };
-
-  return launch_rows<float> (stream, from, out, batch * channels * height * f, width * f, true);
-}
-
 cudaError_t
 cuda_unpatch (cudaStream_t stream,
               CudaType     type,
@@ -294,7 +231,12 @@ cuda_unpatch (cudaStream_t stream,
               int          width,
               int          f)
 {
-  return CUDA_DISPATCH (type, launch_unpatch, stream, x, out, batch, channels, height, width, f);
+  return with_type (type, [&] (auto of) {
+    typedef decltype (of) T;
+    const UnpatchedRows<T> from = { static_cast<const T *> (x), channels, height, width, f };
+
+    return launch_rows<float> (stream, from, out, batch * channels * height * f, width * f, true);
+  });
 }
 
 /* ---- WINDOWS ---- */
@@ -323,17 +265,6 @@ struct WindowRows
   }
 };
 
-template <typename T>
-static cudaError_t
-launch_windows (cudaStream_t      stream,
-                const WindowRows &from,
-                void             *out,
-                int               stride,
-                int               batch)
-{
-  return launch_rows<T> (stream, from, out, batch * from.height * from.width, stride, true);
-}
-
 cudaError_t
 cuda_windows (cudaStream_t stream,
               CudaType     type,
@@ -348,5 +279,9 @@ cuda_windows (cudaStream_t stream,
 {
   const WindowRows from = { x, channels, height, width, k };
 
-  return CUDA_DISPATCH (type, launch_windows, stream, from, out, stride, batch);
+  return with_type (type, [&] (auto of) {
+    typedef decltype (of) T;
+
+    return launch_rows<T> (stream, from, out, batch * from.height * from.width, stride, true);
+  });
 }

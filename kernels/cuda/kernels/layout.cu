@@ -20,21 +20,6 @@ struct ChannelRows
   }
 };
 
-template <typename T>
-static cudaError_t
-launch_slice_channels (cudaStream_t stream,
-                       const void  *x,
-                       void        *out,
-                       int          rows,
-                       int          d,
-                       int          start,
-                       int          length)
-{
-  const ChannelRows<T> from = { static_cast<const T *> (x) + start, d };
-
-  return launch_rows<T> (stream, from, out, rows, length, d % PACK<T> == 0 && start % PACK<T> == 0);
-}
-
 cudaError_t
 cuda_slice_channels (cudaStream_t stream,
                      CudaType     type,
@@ -45,7 +30,12 @@ cuda_slice_channels (cudaStream_t stream,
                      int          start,
                      int          length)
 {
-  return CUDA_DISPATCH (type, launch_slice_channels, stream, x, out, rows, d, start, length);
+  return with_type (type, [&] (auto of) {
+    typedef decltype (of) T;
+    const ChannelRows<T> from = { static_cast<const T *> (x) + start, d };
+
+    return launch_rows<T> (stream, from, out, rows, length, d % PACK<T> == 0 && start % PACK<T> == 0);
+  });
 }
 
 /* ---- REPEAT ---- */
@@ -87,21 +77,24 @@ struct EnlargedRows
   }
 };
 
-template <typename T>
 static cudaError_t
-launch_enlarge (cudaStream_t stream,
-                const void  *x,
-                void        *out,
-                int          batch,
-                int          height,
-                int          width,
-                int          d,
-                int          f,
-                bool         shuffled)
+enlarge (cudaStream_t stream,
+         CudaType     type,
+         const void  *x,
+         void        *out,
+         int          batch,
+         int          height,
+         int          width,
+         int          d,
+         int          f,
+         bool         shuffled)
 {
-  const EnlargedRows<T> from = { static_cast<const T *> (x), width, f, d, shuffled };
+  return with_type (type, [&] (auto of) {
+    typedef decltype (of) T;
+    const EnlargedRows<T> from = { static_cast<const T *> (x), width, f, d, shuffled };
 
-  return launch_rows<T> (stream, from, out, batch * height * width * f * f, d, true);
+    return launch_rows<T> (stream, from, out, batch * height * width * f * f, d, true);
+  });
 }
 
 cudaError_t
@@ -115,7 +108,7 @@ cuda_upsample_nearest (cudaStream_t stream,
                        int          d,
                        int          f)
 {
-  return CUDA_DISPATCH (type, launch_enlarge, stream, x, out, batch, height, width, d, f, false);
+  return enlarge (stream, type, x, out, batch, height, width, d, f, false);
 }
 
 cudaError_t
@@ -129,7 +122,7 @@ cuda_pixel_shuffle (cudaStream_t stream,
                     int          d,
                     int          f)
 {
-  return CUDA_DISPATCH (type, launch_enlarge, stream, x, out, batch, height, width, d, f, true);
+  return enlarge (stream, type, x, out, batch, height, width, d, f, true);
 }
 
 /* ---- TO_IMAGE and IMAGE_TO_MAP: [B, M, N] → [B, N, M] through tiles in shared memory ---- */

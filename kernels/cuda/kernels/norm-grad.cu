@@ -194,19 +194,6 @@ warp_norm_grad_kernel (const __grid_constant__ CudaSources x, const __grid_const
 
 /* ---- WARPS warps a row, which is read again ---- */
 
-/* Over all threads of a row. */
-template <int WARPS, int N>
-static __device__ __forceinline__ void
-row_sum (float (&values)[N], float (*slots)[32])
-{
-  if constexpr (WARPS > 1)
-    block_sum<WARPS> (values, slots);
-  else
-#pragma unroll
-    for (int i = 0; i < N; i++)
-      values[i] = warp_sum (values[i]);
-}
-
 template <typename T, int V, int WARPS, CudaNorm NORM>
 static __global__ void __launch_bounds__ (32 * (WARPS > 1 ? WARPS : WARPS_PER_BLOCK))
 long_norm_grad_kernel (const __grid_constant__ CudaSources x, const __grid_constant__ NormGrad norm)
@@ -295,24 +282,6 @@ launch_norm_grad (cudaStream_t       stream,
   return launch_long<T, V, NORM> (stream, x, norm);
 }
 
-template <typename T>
-static cudaError_t
-launch_rms_norm_grad (cudaStream_t       stream,
-                      const CudaSources *x,
-                      const NormGrad    &norm)
-{
-  return launch_norm_grad<T, CUDA_NORM_RMS> (stream, x, norm);
-}
-
-template <typename T>
-static cudaError_t
-launch_layer_norm_grad (cudaStream_t       stream,
-                        const CudaSources *x,
-                        const NormGrad    &norm)
-{
-  return launch_norm_grad<T, CUDA_NORM_LAYER> (stream, x, norm);
-}
-
 cudaError_t
 cuda_rms_norm_grad (cudaStream_t stream,
                     CudaType     type,
@@ -326,13 +295,10 @@ cuda_rms_norm_grad (cudaStream_t stream,
                     int          d,
                     float        eps)
 {
-  CudaSources one = {};
+  const CudaSources one = one_source (x, d);
   const NormGrad norm = { scale, dy, residual, out, rows, rows_per_image, d, eps, d };
 
-  one.n = 1;
-  one.widths[0] = d;
-  one.data[0] = x;
-  return CUDA_DISPATCH (type, launch_rms_norm_grad, stream, &one, norm);
+  return with_type (type, [&] (auto of) { return launch_norm_grad<decltype (of), CUDA_NORM_RMS> (stream, &one, norm); });
 }
 
 cudaError_t
@@ -349,5 +315,5 @@ cuda_layer_norm_grad (cudaStream_t       stream,
 {
   const NormGrad norm = { weight, dy, nullptr, out, rows, rows_per_image, d, eps, sources_uniform_width (x) };
 
-  return CUDA_DISPATCH (type, launch_layer_norm_grad, stream, x, norm);
+  return with_type (type, [&] (auto of) { return launch_norm_grad<decltype (of), CUDA_NORM_LAYER> (stream, x, norm); });
 }

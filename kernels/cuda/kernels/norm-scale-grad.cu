@@ -186,5 +186,7 @@ cuda_norm_scale_grad (cudaStream_t       stream,
 {
   if (parts <= 0 || rows <= 0 || d <= 0)
     return cudaSuccess;
-  return CUDA_DISPATCH (type, launch_scale_grad, stream, norm, x, dy, scratch, out, parts, rows, cycle, d, eps);
+  return with_type (type, [&] (auto of) {
+    return launch_scale_grad<decltype (of)> (stream, norm, x, dy, scratch, out, parts, rows, cycle, d, eps);
+  });
 }

@@ -107,8 +107,7 @@ warp_norm_kernel (const __grid_constant__ CudaSources x, const __grid_constant__
       if (c < norm.d)
         load<V> (source_at<T> (x, norm.uniform, row, image, c), values[i]);
       else
-        for (int j = 0; j < V; j++)
-          values[i][j] = 0;
+        clear (values[i]);
     }
 
   if constexpr (!RMS)
@@ -389,24 +388,6 @@ launch_norm (cudaStream_t       stream,
                       *x, norm);
 }
 
-template <typename T>
-static cudaError_t
-launch_rms_norm (cudaStream_t       stream,
-                 const CudaSources *x,
-                 const Norm        &norm)
-{
-  return launch_norm<T, true> (stream, x, norm);
-}
-
-template <typename T>
-static cudaError_t
-launch_layer_norm (cudaStream_t       stream,
-                   const CudaSources *x,
-                   const Norm        &norm)
-{
-  return launch_norm<T, false> (stream, x, norm);
-}
-
 cudaError_t
 cuda_rms_norm (cudaStream_t stream,
                CudaType     type,
@@ -418,13 +399,10 @@ cuda_rms_norm (cudaStream_t stream,
                int          d,
                float        eps)
 {
-  CudaSources one = {};
+  const CudaSources one = one_source (x, d);
   const Norm norm = { scale, {}, out, rows, rows_per_image, d, eps, d };
 
-  one.n = 1;
-  one.widths[0] = d;
-  one.data[0] = x;
-  return CUDA_DISPATCH (type, launch_rms_norm, stream, &one, norm);
+  return with_type (type, [&] (auto of) { return launch_norm<decltype (of), true> (stream, &one, norm); });
 }
 
 cudaError_t
@@ -441,5 +419,5 @@ cuda_layer_norm (cudaStream_t       stream,
 {
   const Norm norm = { weight, bias, out, rows, rows_per_image, d, eps, sources_uniform_width (x) };
 
-  return CUDA_DISPATCH (type, launch_layer_norm, stream, x, norm);
+  return with_type (type, [&] (auto of) { return launch_norm<decltype (of), false> (stream, x, norm); });
 }

@@ -47,19 +47,6 @@ softmax_kernel (const float *x,
     store_float (out + i, expf ((x[i] - max) * scale) * factor);
 }
 
-template <typename T>
-static cudaError_t
-launch_softmax (cudaStream_t stream,
-                const float *x,
-                float        scale,
-                void        *out,
-                size_t       stride,
-                int          rows,
-                int          n)
-{
-  return CUDA_LAUNCH (softmax_kernel<T>, static_cast<unsigned> (rows), THREADS, 0, stream, x, scale, static_cast<T *> (out), stride, n);
-}
-
 cudaError_t
 cuda_softmax (cudaStream_t stream,
               CudaType     type,
@@ -74,5 +61,9 @@ cuda_softmax (cudaStream_t stream,
     return cudaErrorInvalidValue;
   if (rows <= 0)
     return cudaSuccess;
-  return CUDA_DISPATCH (type, launch_softmax, stream, x, scale, out, stride, rows, n);
+  return with_type (type, [&] (auto of) {
+    typedef decltype (of) T;
+
+    return CUDA_LAUNCH (softmax_kernel<T>, static_cast<unsigned> (rows), THREADS, 0, stream, x, scale, static_cast<T *> (out), stride, n);
+  });
 }

@@ -6,6 +6,18 @@
 
 #include "kernels/cuda/kernels/kernel-common.cuh"
 
+/* A list of one. */
+static inline CudaSources
+one_source (const void *x, int d)
+{
+  CudaSources one = {};
+
+  one.n = 1;
+  one.widths[0] = d;
+  one.data[0] = x;
+  return one;
+}
+
 /* What the host knows about a list: its width where all are equally wide, else 0. */
 static inline int
 sources_uniform_width (const CudaSources *x)

@@ -27,28 +27,6 @@ struct ProductRows
   }
 };
 
-template <typename T>
-static cudaError_t
-launch_sum_rows (cudaStream_t stream,
-                 const void  *x,
-                 const void  *y,
-                 float       *scratch,
-                 float       *out,
-                 int          parts,
-                 int          rows,
-                 int          d)
-{
-  constexpr int V = PACK<T>;
-  const TensorRows<T> alone = { static_cast<const T *> (x), d };
-  const ProductRows<T> products = { static_cast<const T *> (x), static_cast<const T *> (y), d };
-
-  if (y == nullptr)
-    return d % V == 0 ? launch_sum<V> (stream, alone, scratch, out, parts, rows, d)
-                      : launch_sum<1> (stream, alone, scratch, out, parts, rows, d);
-  return d % V == 0 ? launch_sum<V> (stream, products, scratch, out, parts, rows, d)
-                    : launch_sum<1> (stream, products, scratch, out, parts, rows, d);
-}
-
 size_t
 cuda_sum_rows_scratch (int parts,
                        int rows,
@@ -70,5 +48,16 @@ cuda_sum_rows (cudaStream_t stream,
 {
   if (parts <= 0 || rows <= 0 || d <= 0)
     return cudaSuccess;
-  return CUDA_DISPATCH (type, launch_sum_rows, stream, x, y, scratch, out, parts, rows, d);
+  return with_type (type, [&] (auto of) {
+    typedef decltype (of) T;
+    constexpr int V = PACK<T>;
+    const TensorRows<T> alone = { static_cast<const T *> (x), d };
+    const ProductRows<T> products = { static_cast<const T *> (x), static_cast<const T *> (y), d };
+
+    if (y == nullptr)
+      return d % V == 0 ? launch_sum<V> (stream, alone, scratch, out, parts, rows, d)
+                        : launch_sum<1> (stream, alone, scratch, out, parts, rows, d);
+    return d % V == 0 ? launch_sum<V> (stream, products, scratch, out, parts, rows, d)
+                      : launch_sum<1> (stream, products, scratch, out, parts, rows, d);
+  });
 }

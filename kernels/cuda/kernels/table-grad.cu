@@ -23,9 +23,7 @@ struct SummedPlaces
   {
     const int h = row / table_width, w = row % table_width;
 
-#pragma unroll
-    for (int i = 0; i < V; i++)
-      values[i] = 0;
+    clear (values);
     if (h >= height || w >= width)
       return;
 #pragma unroll 4
@@ -42,23 +40,6 @@ struct SummedPlaces
   }
 };
 
-template <typename T>
-static cudaError_t
-launch_position_grad (cudaStream_t stream,
-                      const void  *dy,
-                      float       *out,
-                      int          table_width,
-                      int          length,
-                      int          batch,
-                      int          height,
-                      int          width,
-                      int          d)
-{
-  const SummedPlaces<T> from = { static_cast<const T *> (dy), table_width, batch, height, width, d };
-
-  return launch_rows<float> (stream, from, out, length, d, true);
-}
-
 cudaError_t
 cuda_position_grad (cudaStream_t stream,
                     CudaType     type,
@@ -71,7 +52,12 @@ cuda_position_grad (cudaStream_t stream,
                     int          width,
                     int          d)
 {
-  return CUDA_DISPATCH (type, launch_position_grad, stream, dy, out, table_width, length, batch, height, width, d);
+  return with_type (type, [&] (auto of) {
+    typedef decltype (of) T;
+    const SummedPlaces<T> from = { static_cast<const T *> (dy), table_width, batch, height, width, d };
+
+    return launch_rows<float> (stream, from, out, length, d, true);
+  });
 }
 
 /* ---- EMBEDDING_GRAD: a warp looks through the labels 32 at a time ---- */
@@ -108,22 +94,6 @@ embedding_grad_kernel (const T *__restrict__   dy,
     out[static_cast<size_t> (row) * static_cast<size_t> (d) + static_cast<size_t> (c)] = sum;
 }
 
-template <typename T>
-static cudaError_t
-launch_embedding_grad (cudaStream_t stream,
-                       const void  *dy,
-                       const int   *index,
-                       float       *out,
-                       int          length,
-                       int          batch,
-                       int          d)
-{
-  const dim3 grid (static_cast<unsigned> (divide_up (length, WARPS)), static_cast<unsigned> (divide_up (d, 32)));
-
-  return CUDA_LAUNCH (embedding_grad_kernel<T>, grid, 32 * WARPS, 0, stream, static_cast<const T *> (dy), index, out, length,
-                      batch, d);
-}
-
 cudaError_t
 cuda_embedding_grad (cudaStream_t stream,
                      CudaType     type,
@@ -136,7 +106,13 @@ cuda_embedding_grad (cudaStream_t stream,
 {
   if (length <= 0 || d <= 0)
     return cudaSuccess;
-  return CUDA_DISPATCH (type, launch_embedding_grad, stream, dy, index, out, length, batch, d);
+  return with_type (type, [&] (auto of) {
+    typedef decltype (of) T;
+    const dim3 grid (static_cast<unsigned> (divide_up (length, WARPS)), static_cast<unsigned> (divide_up (d, 32)));
+
+    return CUDA_LAUNCH (embedding_grad_kernel<T>, grid, 32 * WARPS, 0, stream, static_cast<const T *> (dy), index, out, length,
+                        batch, d);
+  });
 }
 
 /* ---- TIME_PARAM_GRAD: a thread a channel; its terms are the times, which are few ---- */

@@ -29,23 +29,6 @@ struct PositionRows
   }
 };
 
-template <typename T>
-static cudaError_t
-launch_add_position (cudaStream_t stream,
-                     const void  *x,
-                     const float *table,
-                     int          table_width,
-                     void        *out,
-                     int          batch,
-                     int          height,
-                     int          width,
-                     int          d)
-{
-  const PositionRows<T> from = { static_cast<const T *> (x), table, table_width, height, width, d };
-
-  return launch_rows<T> (stream, from, out, batch * height * width, d, true);
-}
-
 cudaError_t
 cuda_add_position (cudaStream_t stream,
                    CudaType     type,
@@ -58,7 +41,12 @@ cuda_add_position (cudaStream_t stream,
                    int          width,
                    int          d)
 {
-  return CUDA_DISPATCH (type, launch_add_position, stream, x, table, table_width, out, batch, height, width, d);
+  return with_type (type, [&] (auto of) {
+    typedef decltype (of) T;
+    const PositionRows<T> from = { static_cast<const T *> (x), table, table_width, height, width, d };
+
+    return launch_rows<T> (stream, from, out, batch * height * width, d, true);
+  });
 }
 
 /* ---- EMBEDDING ---- */
@@ -79,21 +67,6 @@ struct EmbeddingRows
   }
 };
 
-template <typename T>
-static cudaError_t
-launch_embedding (cudaStream_t stream,
-                  const float *table,
-                  const int   *index,
-                  void        *out,
-                  int          batch,
-                  int          k,
-                  int          d)
-{
-  const EmbeddingRows from = { table, index, k, d };
-
-  return launch_rows<T> (stream, from, out, batch, d, true);
-}
-
 cudaError_t
 cuda_embedding (cudaStream_t stream,
                 CudaType     type,
@@ -104,7 +77,12 @@ cuda_embedding (cudaStream_t stream,
                 int          k,
                 int          d)
 {
-  return CUDA_DISPATCH (type, launch_embedding, stream, table, index, out, batch, k, d);
+  return with_type (type, [&] (auto of) {
+    typedef decltype (of) T;
+    const EmbeddingRows from = { table, index, k, d };
+
+    return launch_rows<T> (stream, from, out, batch, d, true);
+  });
 }
 
 /* ---- PREPEND_TOKEN ---- */
@@ -128,21 +106,6 @@ struct PrependRows
   }
 };
 
-template <typename T>
-static cudaError_t
-launch_prepend_token (cudaStream_t stream,
-                      const void  *x,
-                      const void  *token,
-                      void        *out,
-                      int          batch,
-                      int          n_tokens,
-                      int          d)
-{
-  const PrependRows<T> from = { static_cast<const T *> (x), static_cast<const T *> (token), n_tokens, d };
-
-  return launch_rows<T> (stream, from, out, batch * (n_tokens + 1), d, true);
-}
-
 cudaError_t
 cuda_prepend_token (cudaStream_t stream,
                     CudaType     type,
@@ -153,7 +116,12 @@ cuda_prepend_token (cudaStream_t stream,
                     int          n_tokens,
                     int          d)
 {
-  return CUDA_DISPATCH (type, launch_prepend_token, stream, x, token, out, batch, n_tokens, d);
+  return with_type (type, [&] (auto of) {
+    typedef decltype (of) T;
+    const PrependRows<T> from = { static_cast<const T *> (x), static_cast<const T *> (token), n_tokens, d };
+
+    return launch_rows<T> (stream, from, out, batch * (n_tokens + 1), d, true);
+  });
 }
 
 /* ---- SLICE_TOKENS ---- */
@@ -174,22 +142,6 @@ struct SliceRows
   }
 };
 
-template <typename T>
-static cudaError_t
-launch_slice_tokens (cudaStream_t stream,
-                     const void  *x,
-                     void        *out,
-                     int          batch,
-                     int          n_tokens,
-                     int          start,
-                     int          length,
-                     int          d)
-{
-  const SliceRows<T> from = { static_cast<const T *> (x), n_tokens, start, length, d };
-
-  return launch_rows<T> (stream, from, out, batch * length, d, true);
-}
-
 cudaError_t
 cuda_slice_tokens (cudaStream_t stream,
                    CudaType     type,
@@ -201,7 +153,12 @@ cuda_slice_tokens (cudaStream_t stream,
                    int          length,
                    int          d)
 {
-  return CUDA_DISPATCH (type, launch_slice_tokens, stream, x, out, batch, n_tokens, start, length, d);
+  return with_type (type, [&] (auto of) {
+    typedef decltype (of) T;
+    const SliceRows<T> from = { static_cast<const T *> (x), n_tokens, start, length, d };
+
+    return launch_rows<T> (stream, from, out, batch * length, d, true);
+  });
 }
 
 /* ---- CONCAT ---- */
@@ -220,22 +177,6 @@ struct JoinedRows
   }
 };
 
-template <typename T>
-static cudaError_t
-launch_concat (cudaStream_t       stream,
-               const CudaSources *x,
-               void              *out,
-               int                rows,
-               int                rows_per_image)
-{
-  const JoinedRows<T> from = { *x, sources_uniform_width (x), rows_per_image };
-  int d = 0;
-
-  for (int i = 0; i < x->n; i++)
-    d += x->widths[i];
-  return launch_rows<T> (stream, from, out, rows, d, sources_have_vectors (x, PACK<T>));
-}
-
 cudaError_t
 cuda_concat (cudaStream_t       stream,
              CudaType           type,
@@ -244,5 +185,13 @@ cuda_concat (cudaStream_t       stream,
              int                rows,
              int                rows_per_image)
 {
-  return CUDA_DISPATCH (type, launch_concat, stream, x, out, rows, rows_per_image);
+  return with_type (type, [&] (auto of) {
+    typedef decltype (of) T;
+    const JoinedRows<T> from = { *x, sources_uniform_width (x), rows_per_image };
+    int d = 0;
+
+    for (int i = 0; i < x->n; i++)
+      d += x->widths[i];
+    return launch_rows<T> (stream, from, out, rows, d, sources_have_vectors (x, PACK<T>));
+  });
 }
