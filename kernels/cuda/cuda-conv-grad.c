@@ -1,4 +1,4 @@
-/* cuda-conv-grad.c — DEPTHWISE_INPUT_GRAD, DEPTHWISE_WEIGHT_GRAD and CONV_TO_IMAGE_INPUT_GRAD
+/* cuda-conv-grad.c — DEPTHWISE_WEIGHT_GRAD and CONV_TO_IMAGE_INPUT_GRAD (the gradient of a depthwise input is cuda-conv.c's)
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -7,72 +7,14 @@
 /* Rows of windows begin at multiples of 16 bytes. */
 #define WINDOWS_MULTIPLE 8
 
-static gboolean
-is_known_conv (const DimrGraph *graph,
-               const DimrNode  *node,
-               guint            weight)
-{
-  return cuda_is_param (graph, node->inputs[weight]);
-}
-
-/* DEPTHWISE_INPUT_GRAD (dy [B, H, W, D], weight [D, 1, k, k], residual): a convolution by the flipped kernel;
- * DEPTHWISE_WEIGHT_GRAD (x [B, H, W, D], dy) */
+/* DEPTHWISE_WEIGHT_GRAD (x [B, H, W, D], dy) */
 typedef struct
 {
   CudaType type;
   gconstpointer x, dy;
-  const float *weight;
-  gconstpointer residual;
-  float *scratch;
-  gpointer out;
+  float *scratch, *out;
   int batch, height, width, d, k;
 } DepthwiseLaunch;
-
-static gboolean
-launch_depthwise_input (CudaDevice     *device,
-                        gconstpointer   data,
-                        cudaStream_t    stream,
-                        GError        **error)
-{
-  const DepthwiseLaunch *self = data;
-
-  return cuda_device_check (device, cuda_depthwise_conv (stream, self->type, self->dy, self->weight, NULL, self->residual, self->out,
-                                                         self->batch, self->height, self->width, self->d, self->k), error);
-}
-
-static const char *
-depthwise_input_supports (const DimrGraph *graph,
-                          const DimrNode  *node)
-{
-  return is_known_conv (graph, node, 1) ? NULL : "weights that are computed";
-}
-
-static void
-depthwise_input_prepare (CudaBuilder    *builder,
-                         const DimrNode *node,
-                         DimrNodeId      id)
-{
-  const gint64 *dims = node->shape.dims;
-  const int k = (int) cuda_input (builder->graph, node, 1)->shape.dims[2];
-  const CudaLayout layout = {
-    .kind = CUDA_LAYOUT_DEPTHWISE_FLIPPED, .n_elements = (gsize) dims[3] * k * k, .n = (gsize) dims[3], .taps = (gsize) k * k,
-  };
-  DepthwiseLaunch *launch = cuda_builder_alloc (builder, sizeof *launch);
-
-  *launch = (DepthwiseLaunch){
-    .type = builder->type,
-    .dy = cuda_builder_read (builder, id, 0),
-    .weight = cuda_builder_param (builder, &node->inputs[1], 1, &layout),
-    .residual = cuda_builder_read (builder, id, 2),
-    .out = cuda_builder_write (builder, id),
-    .batch = (int) dims[0],
-    .height = (int) dims[1],
-    .width = (int) dims[2],
-    .d = (int) dims[3],
-    .k = k,
-  };
-  cuda_builder_add (builder, launch_depthwise_input, launch);
-}
 
 static gboolean
 launch_depthwise_weight (CudaDevice     *device,
@@ -154,7 +96,7 @@ static const char *
 conv_to_image_supports (const DimrGraph *graph,
                         const DimrNode  *node)
 {
-  return is_known_conv (graph, node, 0) ? NULL : "weights that are computed";
+  return cuda_is_param (graph, node->inputs[0]) ? NULL : "weights that are computed";
 }
 
 static gsize
@@ -226,7 +168,6 @@ conv_to_image_prepare (CudaBuilder    *builder,
   cuda_builder_add_product (builder, &key, &data);
 }
 
-const CudaOp cuda_op_depthwise_input_grad = { depthwise_input_supports, NULL, depthwise_input_prepare };
 const CudaOp cuda_op_depthwise_weight_grad = {
   NULL, depthwise_weight_workspace, depthwise_weight_prepare, CUDA_SLOT (CUDA_SLOT_RESULT),
 };

@@ -1,4 +1,4 @@
-/* cuda-conv.c — DEPTHWISE_CONV, PATCHIFY and CONV_TO_IMAGE
+/* cuda-conv.c — DEPTHWISE_CONV and the gradient of its input, PATCHIFY and CONV_TO_IMAGE
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -25,7 +25,6 @@ typedef struct
   int batch, channels, height, width, d, k;
 } ConvLaunch;
 
-/* DEPTHWISE_CONV (x [B, H, W, D], weight [D, 1, k, k], bias, residual) */
 static gboolean
 launch_depthwise (CudaDevice     *device,
                   gconstpointer   data,
@@ -39,15 +38,19 @@ launch_depthwise (CudaDevice     *device,
                             error);
 }
 
+/* Of input 0, [B, H, W, D], by the weight [D, 1, k, k] of input 1 as @kind lays it out; input @residual is added. */
 static void
-depthwise_prepare (CudaBuilder    *builder,
-                   const DimrNode *node,
-                   DimrNodeId      id)
+add_depthwise (CudaBuilder    *builder,
+               const DimrNode *node,
+               DimrNodeId      id,
+               CudaLayoutKind  kind,
+               const float    *bias,
+               guint           residual)
 {
   const gint64 *dims = node->shape.dims;
   const int k = (int) cuda_input (builder->graph, node, 1)->shape.dims[2];
   const CudaLayout layout = {
-    .kind = CUDA_LAYOUT_DEPTHWISE, .n_elements = (gsize) dims[3] * k * k, .n = (gsize) dims[3], .taps = (gsize) k * k,
+    .kind = kind, .n_elements = (gsize) dims[3] * k * k, .n = (gsize) dims[3], .taps = (gsize) k * k,
   };
   ConvLaunch *launch = cuda_builder_alloc (builder, sizeof *launch);
 
@@ -55,8 +58,8 @@ depthwise_prepare (CudaBuilder    *builder,
     .type = builder->type,
     .x = cuda_builder_read (builder, id, 0),
     .weight = cuda_builder_param (builder, &node->inputs[1], 1, &layout),
-    .bias = cuda_builder_floats (builder, node->inputs[2]),
-    .residual = cuda_builder_read (builder, id, 3),
+    .bias = bias,
+    .residual = cuda_builder_read (builder, id, residual),
     .out = cuda_builder_write (builder, id),
     .batch = (int) dims[0],
     .height = (int) dims[1],
@@ -65,6 +68,31 @@ depthwise_prepare (CudaBuilder    *builder,
     .k = k,
   };
   cuda_builder_add (builder, launch_depthwise, launch);
+}
+
+/* DEPTHWISE_CONV (x [B, H, W, D], weight [D, 1, k, k], bias, residual) */
+static void
+depthwise_prepare (CudaBuilder    *builder,
+                   const DimrNode *node,
+                   DimrNodeId      id)
+{
+  add_depthwise (builder, node, id, CUDA_LAYOUT_DEPTHWISE, cuda_builder_floats (builder, node->inputs[2]), 3);
+}
+
+/* DEPTHWISE_INPUT_GRAD (dy [B, H, W, D], weight [D, 1, k, k], residual): a convolution by the flipped kernel */
+static const char *
+depthwise_input_supports (const DimrGraph *graph,
+                          const DimrNode  *node)
+{
+  return cuda_is_param (graph, node->inputs[1]) ? NULL : "weights that are computed";
+}
+
+static void
+depthwise_input_prepare (CudaBuilder    *builder,
+                         const DimrNode *node,
+                         DimrNodeId      id)
+{
+  add_depthwise (builder, node, id, CUDA_LAYOUT_DEPTHWISE_FLIPPED, NULL, 2);
 }
 
 /* PATCHIFY (x [B, C, H, W] float, weight [D, C, k, k], bias) */
@@ -148,5 +176,6 @@ conv_to_image_prepare (CudaBuilder    *builder,
 }
 
 const CudaOp cuda_op_depthwise_conv = { conv_supports, NULL, depthwise_prepare };
+const CudaOp cuda_op_depthwise_input_grad = { depthwise_input_supports, NULL, depthwise_input_prepare };
 const CudaOp cuda_op_patchify = { conv_supports, NULL, patchify_prepare, CUDA_SLOT (0) };
 const CudaOp cuda_op_conv_to_image = { conv_supports, NULL, conv_to_image_prepare, CUDA_SLOT (CUDA_SLOT_RESULT) };

@@ -290,7 +290,7 @@ const float   *cuda_builder_add_folded_norm (CudaBuilder  *self,
 extern const CudaOp cuda_op_linear, cuda_op_linear_geglu;
 extern const CudaOp cuda_op_attention;
 extern const CudaOp cuda_op_rms_norm, cuda_op_layer_norm, cuda_op_time_param;
-extern const CudaOp cuda_op_depthwise_conv, cuda_op_patchify, cuda_op_conv_to_image;
+extern const CudaOp cuda_op_depthwise_conv, cuda_op_depthwise_input_grad, cuda_op_patchify, cuda_op_conv_to_image;
 extern const CudaOp cuda_op_add, cuda_op_geglu, cuda_op_pixel_shuffle, cuda_op_slice_tokens, cuda_op_concat,
   cuda_op_average_pool, cuda_op_add_position, cuda_op_embedding, cuda_op_prepend_token;
 extern const CudaOp cuda_op_silu, cuda_op_gelu, cuda_op_gelu_tanh, cuda_op_modulate, cuda_op_gated_add,
@@ -302,7 +302,7 @@ extern const CudaOp cuda_op_attention_grad;
 extern const CudaOp cuda_op_ada_rms_norm, cuda_op_ada_rms_norm_grad, cuda_op_ada_rms_norm_scale_grad, cuda_op_axial_rope,
   cuda_op_axial_rope_grad, cuda_op_axial_rope_param_grad;
 extern const CudaOp cuda_op_rms_norm_grad, cuda_op_rms_norm_scale_grad, cuda_op_layer_norm_grad, cuda_op_layer_norm_weight_grad;
-extern const CudaOp cuda_op_depthwise_input_grad, cuda_op_depthwise_weight_grad, cuda_op_conv_to_image_input_grad;
+extern const CudaOp cuda_op_depthwise_weight_grad, cuda_op_conv_to_image_input_grad;
 extern const CudaOp cuda_op_geglu_grad, cuda_op_silu_grad, cuda_op_gelu_grad, cuda_op_gelu_tanh_grad;
 extern const CudaOp cuda_op_mean_square, cuda_op_mean_square_grad, cuda_op_cross_entropy, cuda_op_cross_entropy_grad;
 extern const CudaOp cuda_op_pad_tokens, cuda_op_pad_channels, cuda_op_transpose, cuda_op_pixel_unshuffle, cuda_op_spread,
