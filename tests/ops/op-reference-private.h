@@ -6,6 +6,8 @@
 
 #include "op-reference.h"
 
+#include <string.h>
+
 typedef struct
 {
   const DimrGraph *graph;
@@ -17,6 +19,15 @@ typedef struct
 
 /* The functions of op-reference-grad.c. */
 extern void (* const op_reference_gradients[DIMR_N_OPS - DIMR_OP_FIRST_GRADIENT]) (const Op *op);
+
+/* The functions of op-reference-norm-grad.c, which are rows of those. */
+void op_reference_rms_norm_grad           (const Op *op);
+void op_reference_rms_norm_scale_grad     (const Op *op);
+void op_reference_layer_norm_grad         (const Op *op);
+void op_reference_layer_norm_weight_grad  (const Op *op);
+void op_reference_ada_rms_norm_grad       (const Op *op);
+void op_reference_ada_rms_norm_scale_grad (const Op *op);
+void op_reference_axial_rope_grad         (const Op *op);
 
 /* The functions of op-reference-maps.c: what autoencoders add. */
 void op_reference_image_to_map     (const Op *op);
@@ -84,6 +95,18 @@ side_by_side (const Op *op,
   while (c >= channels (op, slot))
     c -= channels (op, slot++);
   return op->in[slot][r * channels (op, slot) + c];
+}
+
+static inline gsize
+n_elements (const Op *op)
+{
+  return dimr_shape_n_elements (&op->node->shape);
+}
+
+static inline void
+zero (const Op *op)
+{
+  memset (op->y, 0, n_elements (op) * sizeof (double));
 }
 
 /* x[b, h, v, d] with zeros around it. */
