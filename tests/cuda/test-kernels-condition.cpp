@@ -321,10 +321,27 @@ test_quantize ()
     }
 }
 
+/* More rows of tiles than a grid may have along y. */
+static void
+test_tall_pictures ()
+{
+  const int rows = 65536 * 32 + 1;
+  Values x;
+
+  for (int i = 0; i < rows; i++)
+    x.push_back (i);
+
+  const Tensor in (CUDA_TYPE_F32, x), out (CUDA_TYPE_F32, x.size ());
+
+  LAUNCHED (cuda_to_image (nullptr, CUDA_TYPE_F32, in.data (), out.floats (), 1, rows, 1, 1));
+  g_assert_true (out.values () == x);
+}
+
 int
 main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, nullptr);
+  g_test_add_func ("/cuda/kernels/tall-pictures", test_tall_pictures);
   g_test_add_func ("/cuda/kernels/functions", test_functions);
   g_test_add_func ("/cuda/kernels/modulate", test_modulate);
   g_test_add_func ("/cuda/kernels/timestep-embedding", test_timestep_embedding);

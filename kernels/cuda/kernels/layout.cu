@@ -130,7 +130,7 @@ cuda_pixel_shuffle (cudaStream_t stream,
 #define TILE 32
 #define TILE_ROWS 8
 
-/* grid (tiles of all images along n, tiles along m) */
+/* grid (tiles along n, of those along m, of all images): a picture may have more rows of tiles than a grid has y */
 template <typename From, typename To>
 static __global__ void __launch_bounds__ (TILE * TILE_ROWS)
 transpose_kernel (const From *__restrict__ x,
@@ -140,9 +140,9 @@ transpose_kernel (const From *__restrict__ x,
 {
   CUDA_SHARED (float, tile, [TILE][TILE + 1]);
   const int column = static_cast<int> (threadIdx.x) % TILE, row = static_cast<int> (threadIdx.x) / TILE;
-  const int across = divide_up (n, TILE), m0 = static_cast<int> (blockIdx.y) * TILE;
-  const int n0 = static_cast<int> (blockIdx.x) % across * TILE;
-  const size_t image = static_cast<size_t> (static_cast<int> (blockIdx.x) / across) * static_cast<size_t> (m) * static_cast<size_t> (n);
+  const int across = divide_up (n, TILE), down = divide_up (m, TILE), tile_row = static_cast<int> (blockIdx.x) / across;
+  const int m0 = tile_row % down * TILE, n0 = static_cast<int> (blockIdx.x) % across * TILE;
+  const size_t image = static_cast<size_t> (tile_row / down) * static_cast<size_t> (m) * static_cast<size_t> (n);
 
   kernel_begin ();
 #pragma unroll
@@ -165,13 +165,13 @@ launch_transpose (cudaStream_t stream,
                   int          m,
                   int          n)
 {
-  const dim3 grid (static_cast<unsigned> (batch) * static_cast<unsigned> (divide_up (n, TILE)), static_cast<unsigned> (divide_up (m, TILE)));
+  const int64_t tiles = static_cast<int64_t> (batch) * divide_up (m, TILE) * divide_up (n, TILE);
 
   if (batch <= 0 || m <= 0 || n <= 0)
     return cudaSuccess;
-  if (grid.y > 65535)
+  if (tiles > INT32_MAX)
     return cudaErrorInvalidValue;
-  return CUDA_LAUNCH ((transpose_kernel<From, To>), grid, TILE * TILE_ROWS, 0, stream, static_cast<const From *> (x),
+  return CUDA_LAUNCH ((transpose_kernel<From, To>), static_cast<unsigned> (tiles), TILE * TILE_ROWS, 0, stream, static_cast<const From *> (x),
                       static_cast<To *> (out), m, n);
 }
 
