@@ -388,8 +388,9 @@ void           cuda_choices_free       (CudaChoices             *self);
 gboolean       cuda_choices_find       (CudaChoices             *self,
                                         const char              *key,
                                         cublasLtMatmulAlgo_t    *algorithm);
-/* Written to disk at once; where that fails the choice holds for this process. */
-void           cuda_choices_record     (CudaChoices             *self,
+/* Written to disk at once; where that fails the choice holds for this process. FALSE where another process has
+ * decided meanwhile: cuda_choices_find() knows what. */
+gboolean       cuda_choices_record     (CudaChoices             *self,
                                         const char              *key,
                                         const cublasLtMatmulAlgo_t *algorithm);
 

@@ -347,6 +347,7 @@ cuda_products_get (CudaProducts           *self,
   g_autofree char *name = key_to_string (key);
   g_autoptr (CudaProduct) product = NULL;
   cublasLtMatmulHeuristicResult_t proposals[MAX_PROPOSALS];
+  cublasLtMatmulAlgo_t own;
   CudaProduct *found = g_hash_table_lookup (self->table, name);
   int n;
 
@@ -366,7 +367,9 @@ cuda_products_get (CudaProducts           *self,
         {
           if (n > 1)
             choose_fastest (self, product, data, proposals, n);
-          cuda_choices_record (self->choices, name, &product->algorithm);
+          own = product->algorithm;
+          if (!cuda_choices_record (self->choices, name, &own) && !recall (self, product, name))
+            product->algorithm = own;
         }
     }
   found = g_steal_pointer (&product);

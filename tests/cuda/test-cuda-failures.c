@@ -137,6 +137,33 @@ test_choices (void)
   cuda_choices_free (second);
 }
 
+/* Two processes at the same time: none takes away what the other one wrote, and the first to decide decides for both. */
+static void
+test_choices_of_two (void)
+{
+  g_autoptr (CudaDevice) device = cuda_case_open ();
+  const cublasLtMatmulAlgo_t one = { { 11 } }, two = { { 22 } };
+  cublasLtMatmulAlgo_t found = { { 0 } };
+  CudaChoices *first = cuda_choices_new (device), *second = cuda_choices_new (device), *later;
+
+  g_assert_true (cuda_choices_record (first, "two/a", &one));
+  g_assert_true (cuda_choices_record (second, "two/b", &two));
+  g_assert_true (cuda_choices_find (second, "two/a", &found));
+  g_assert_cmpuint (found.data[0], ==, 11);
+  g_assert_false (cuda_choices_record (first, "two/b", &one));
+  g_assert_true (cuda_choices_find (first, "two/b", &found));
+  g_assert_cmpuint (found.data[0], ==, 22);
+  /* What is known and was found of no use is replaced. */
+  g_assert_true (cuda_choices_record (first, "two/b", &one));
+  later = cuda_choices_new (device);
+  g_assert_true (cuda_choices_find (later, "two/a", &found));
+  g_assert_true (cuda_choices_find (later, "two/b", &found));
+  g_assert_cmpuint (found.data[0], ==, 11);
+  cuda_choices_free (first);
+  cuda_choices_free (second);
+  cuda_choices_free (later);
+}
+
 int
 main (int    argc,
       char **argv)
@@ -150,6 +177,7 @@ main (int    argc,
   g_test_add_func ("/cuda/failures/memory", test_memory);
   g_test_add_func ("/cuda/failures/trim", test_trim);
   g_test_add_func ("/cuda/choices", test_choices);
+  g_test_add_func ("/cuda/choices/of-two", test_choices_of_two);
   rc = g_test_run ();
   fake_cuda_print_objects ();
   g_assert_cmpuint (fake_cuda_count_objects (), ==, 0);
