@@ -356,6 +356,8 @@ wait_for_device (CudaNccl      *self,
       status = cudaEventQuery (self->done);
       if (status != cudaErrorNotReady)
         return cuda_device_check (self->device, status, error);
+      /* The answer is no error, but the runtime keeps it as its last one, which cuda_device_check_blas() would take for a cause. */
+      (void) cudaGetLastError ();
       if (g_cancellable_set_error_if_cancelled (cancellable, error) ||
           (look % LOOKS_BETWEEN_CHECKS == 0 && !dimr_collective_check (self->group, error)))
         return FALSE;
