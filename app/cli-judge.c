@@ -117,7 +117,7 @@ studio_judge_run (StudioJudge         *self,
   self->func = func;
   self->user_data = user_data;
   /* Of a single picture there is nothing left to tell. */
-  ok = dimr_pictures_judge (self->classifier, files, on_judgement, files->len > 1 ? on_skip : NULL, self, cancellable, error);
+  ok = dimr_pictures_judge (self->classifier, files, self->side, on_judgement, files->len > 1 ? on_skip : NULL, self, cancellable, error);
   studio_progress_clear (self->progress);
   return ok;
 }

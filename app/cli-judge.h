@@ -18,6 +18,7 @@ typedef struct
   gint64 threads;
   gboolean json;
   gboolean quiet;
+  guint side;               /* pixels a side that pictures are brought down to; 0 for all they have */
 
   DimrModel *loaded;
   DimrClassifier *classifier;

@@ -22,6 +22,7 @@
 #include "core/image/dimr-png.h"
 #include "core/image/dimr-recipe.h"
 #include "core/judge/dimr-frechet.h"
+#include "core/judge/dimr-reference.h"
 #include "core/judge/dimr-score.h"
 #include "core/library/dimr-entry.h"
 #include "core/library/dimr-library.h"

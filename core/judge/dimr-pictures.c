@@ -55,12 +55,47 @@ find_asked (const char *path,
   return dimr_classes_find (name);
 }
 
-/* @picture: [3, side, side] in [−1, 1] */
+/* @image with no more than @side pixels a side, cut to a square (transfer full). */
+static DimrImage *
+reduce (DimrImage *image,
+        guint      side)
+{
+  const gsize n = (gsize) side * side;
+  g_autofree guint8 *planes = g_malloc (3 * n), *pixels = g_malloc (4 * n);
+  g_autoptr (GBytes) bytes = NULL;
+
+  dimr_photo_fit (image, side, planes);
+  for (gsize i = 0; i < n; i++)
+    {
+      for (guint c = 0; c < 3; c++)
+        pixels[4 * i + c] = planes[c * n + i];
+      pixels[4 * i + 3] = 255;
+    }
+  bytes = g_bytes_new_take (g_steal_pointer (&pixels), 4 * n);
+  return dimr_image_new (side, side, bytes);
+}
+
+static guint
+get_shorter_side (const DimrImage *image)
+{
+  return MIN (dimr_image_get_width (image), dimr_image_get_height (image));
+}
+
+/* A picture that fill_batch() reads for somebody. */
+typedef struct
+{
+  int asked;
+  guint side;
+  guint file;
+} Read;
+
+/* @picture: [3, side, side] in [−1, 1]. @most: pixels a side that it is brought down to before, or 0. */
 static gboolean
 read_picture (const char  *path,
               guint        side,
+              guint        most,
               float       *picture,
-              int         *asked,
+              Read        *read,
               GError     **error)
 {
   const gsize n = 3 * (gsize) side * side;
@@ -80,22 +115,30 @@ read_picture (const char  *path,
   image = dimr_photo_decode (bytes, name, side, error);
   if (image == NULL)
     return FALSE;
+  if (most > 0 && most < get_shorter_side (image))
+    {
+      DimrImage *smaller = reduce (image, most);
+
+      dimr_image_unref (image);
+      image = smaller;
+    }
   dimr_photo_fit (image, side, planes);
   for (gsize i = 0; i < n; i++)
     picture[i] = (float) planes[i] / 127.5f - 1;
-  *asked = find_asked (path, bytes);
+  read->asked = find_asked (path, bytes);
+  read->side = MIN (get_shorter_side (image), side);
   return TRUE;
 }
 
-/* Reads pictures from file @first on until the batch is full; @indices: the files they are of. Returns the file to go on
+/* Reads pictures from file @first on until the batch is full. Returns the file to go on
  * with, or −1 for an error. */
 static gint64
 fill_batch (DimrClassifier  *classifier,
             GPtrArray       *paths,
             guint            first,
+            guint            most,
             float           *pictures,
-            int             *asked,
-            guint           *indices,
+            Read            *reads,
             guint           *n,
             DimrSkipFunc     skip,
             gpointer         user_data,
@@ -113,9 +156,9 @@ fill_batch (DimrClassifier  *classifier,
 
       if (g_cancellable_set_error_if_cancelled (cancellable, error))
         return -1;
-      if (read_picture (g_ptr_array_index (paths, file), side, pictures + *n * image_len, &asked[*n], &reason))
+      if (read_picture (g_ptr_array_index (paths, file), side, most, pictures + *n * image_len, &reads[*n], &reason))
         {
-          indices[(*n)++] = file;
+          reads[(*n)++].file = file;
           continue;
         }
       if (skip == NULL)
@@ -131,28 +174,29 @@ fill_batch (DimrClassifier  *classifier,
 gboolean
 dimr_pictures_judge (DimrClassifier     *classifier,
                      GPtrArray          *paths,
+                     guint               side,
                      DimrJudgementFunc   func,
                      DimrSkipFunc        skip,
                      gpointer            user_data,
                      GCancellable       *cancellable,
                      GError            **error)
 {
-  const guint side = dimr_classifier_get_side (classifier), batch = dimr_classifier_get_batch (classifier);
+  const guint size = dimr_classifier_get_side (classifier), batch = dimr_classifier_get_batch (classifier);
   const guint n_classes = dimr_classifier_get_n_classes (classifier), n_features = dimr_classifier_get_n_features (classifier);
-  g_autofree float *pictures = g_new (float, batch * 3 * (gsize) side * side), *features = g_new (float, (gsize) batch * n_features);
+  g_autofree float *pictures = g_new (float, batch * 3 * (gsize) size * size), *features = g_new (float, (gsize) batch * n_features);
   g_autofree float *probabilities = g_new (float, (gsize) batch * n_classes);
-  g_autofree int *asked = g_new (int, batch);
-  g_autofree guint *indices = g_new (guint, batch);
+  g_autofree Read *reads = g_new (Read, batch);
   gint64 next = 0;
   guint n, n_judged = 0;
 
   while (next < paths->len)
     {
-      next = fill_batch (classifier, paths, (guint) next, pictures, asked, indices, &n, skip, user_data, cancellable, error);
+      next = fill_batch (classifier, paths, (guint) next, side, pictures, reads, &n, skip, user_data, cancellable, error);
       if (next < 0 || (n > 0 && !dimr_classifier_run (classifier, pictures, n, probabilities, features, cancellable, error)))
         return FALSE;
       for (guint i = 0; i < n; i++)
-        func (&(DimrJudgement){ .index = indices[i], .n = paths->len, .path = g_ptr_array_index (paths, indices[i]), .asked = asked[i],
+        func (&(DimrJudgement){ .index = reads[i].file, .n = paths->len, .path = g_ptr_array_index (paths, reads[i].file),
+                                .asked = reads[i].asked, .side = reads[i].side,
                                 .probabilities = probabilities + (gsize) i * n_classes,
                                 .features = features + (gsize) i * n_features }, user_data);
       n_judged += n;

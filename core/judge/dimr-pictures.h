@@ -16,6 +16,7 @@ typedef struct
   guint       n;              /* pictures in all */
   const char *path;
   int         asked;          /* the ImageNet class that its recipe asks for, or that its folder is called after; −1 */
+  guint       side;           /* pixels of its shorter side, at most the classifier's */
   const float *probabilities; /* [classes] */
   const float *features;      /* [features] */
 } DimrJudgement;
@@ -30,10 +31,12 @@ GPtrArray *dimr_pictures_list  (const char * const *paths,
                                 GCancellable       *cancellable,
                                 GError            **error);
 /* Calls @func for every picture in order. A picture is cut to the largest square in its middle and brought to the
- * classifier's size, each pixel the mean of what it covers. Files that cannot be read are told to @skip and left out; without
+ * classifier's size, each pixel the mean of what it covers; where @side is not 0, to that many pixels a side before, as if it
+ * had not more. Files that cannot be read are told to @skip and left out; without
  * @skip the first of them is an error. DIMR_ERROR_FILE, too, where none can be read. */
 gboolean   dimr_pictures_judge (DimrClassifier     *classifier,
                                 GPtrArray          *paths,
+                                guint               side,
                                 DimrJudgementFunc   func,
                                 DimrSkipFunc        skip,
                                 gpointer            user_data,
