@@ -5,12 +5,11 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
+#include "kernels/cuda/kernels/attention-f32.cuh"
 #include "kernels/cuda/kernels/attention-grad.cuh"
 
-#define WARPS 4
 #define OWN 2           /* rows of a warp */
 #define OTHERS 32
-#define MAX_WIDTH 128
 #define SLICES (MAX_WIDTH / 32)
 
 struct AttentionGrad
@@ -38,21 +37,6 @@ find_head (const AttentionGrad &attention)
   const size_t column = head * static_cast<size_t> (attention.width);
 
   return { image * n * 3 * d + column, image * n * d + column, d, attention.stats + static_cast<size_t> (blockIdx.x) * n };
-}
-
-/* Rows of a head into shared memory, zeros where there are none. */
-static __device__ __forceinline__ void
-fill_rows (float      *shared,
-           int         pitch,
-           const float *global,
-           size_t      stride,
-           int         n_rows,
-           int         rows,
-           int         width)
-{
-  for (int row = static_cast<int> (threadIdx.x) / 32; row < rows; row += WARPS)
-    for (int c = static_cast<int> (threadIdx.x) % 32; c < width; c += 32)
-      shared[row * pitch + c] = row < n_rows ? global[static_cast<size_t> (row) * stride + static_cast<size_t> (c)] : 0.f;
 }
 
 static __device__ __forceinline__ float

@@ -434,16 +434,5 @@ cuda_attention_grad_bf16 (cudaStream_t stream,
     n_tokens, n_heads, head_width, static_cast<float> (1 / sqrt (static_cast<double> (head_width))),
   };
 
-  switch (divide_up (head_width, 16))
-    {
-    case 1: return launch_width<16> (stream, attention, batch);
-    case 2: return launch_width<32> (stream, attention, batch);
-    case 3: return launch_width<48> (stream, attention, batch);
-    case 4: return launch_width<64> (stream, attention, batch);
-    case 5: return launch_width<80> (stream, attention, batch);
-    case 6: return launch_width<96> (stream, attention, batch);
-    case 7: return launch_width<112> (stream, attention, batch);
-    case 8: return launch_width<128> (stream, attention, batch);
-    default: return cudaErrorInvalidValue;
-    }
+  return with_width (head_width, [&] (auto width) { return launch_width<decltype (width)::value> (stream, attention, batch); });
 }

@@ -7,10 +7,31 @@
  */
 #pragma once
 
+#include <type_traits>
+
 #include "kernels/cuda/kernels/kernel-tensor.cuh"
 
 /* Elements from row to row in shared memory. */
 template <int WIDTH> constexpr int PITCH = WIDTH + 8;
+
+/* What @function says, which is given the WIDTH of @head_width as a value whose type has it. */
+template <typename Function>
+static inline cudaError_t
+with_width (int head_width, const Function &function)
+{
+  switch (divide_up (head_width, 16))
+    {
+    case 1: return function (std::integral_constant<int, 16> ());
+    case 2: return function (std::integral_constant<int, 32> ());
+    case 3: return function (std::integral_constant<int, 48> ());
+    case 4: return function (std::integral_constant<int, 64> ());
+    case 5: return function (std::integral_constant<int, 80> ());
+    case 6: return function (std::integral_constant<int, 96> ());
+    case 7: return function (std::integral_constant<int, 112> ());
+    case 8: return function (std::integral_constant<int, 128> ());
+    default: return cudaErrorInvalidValue;
+    }
+}
 
 /* @rows rows of @head_width, of which those from @n_rows on and the channels up to WIDTH become zero. */
 template <int WIDTH, int BYTES>
