@@ -225,13 +225,8 @@ on_progress (guint64  n_done,
              gpointer user_data)
 {
   Import *self = user_data;
-  double fraction = n_total > 0 ? (double) n_done / (double) n_total : 1;
-  double elapsed = (double) (g_get_monotonic_time () - self->began) / G_USEC_PER_SEC;
-  g_autofree char *done = studio_cli_format_bytes (n_done);
-  g_autofree char *total = studio_cli_format_bytes (n_total);
-  g_autofree char *detail = g_strdup_printf (_("%s of %s"), done, total);
 
-  studio_progress_update (self->progress, fraction, fraction > 0 ? elapsed / fraction - elapsed : 0, detail);
+  studio_progress_update_bytes (self->progress, self->began, n_done, n_total);
 }
 
 static gboolean

@@ -130,3 +130,18 @@ studio_progress_update (StudioProgress *self,
   else
     g_printerr ("%s\n", text);
 }
+
+void
+studio_progress_update_bytes (StudioProgress *self,
+                              gint64          began,
+                              guint64         n_done,
+                              guint64         n_total)
+{
+  const double fraction = n_total > 0 ? (double) n_done / (double) n_total : 1;
+  const double elapsed = (double) (g_get_monotonic_time () - began) / G_USEC_PER_SEC;
+  g_autofree char *done = studio_cli_format_bytes (n_done);
+  g_autofree char *total = studio_cli_format_bytes (n_total);
+  g_autofree char *detail = g_strdup_printf (_("%s of %s"), done, total);
+
+  studio_progress_update (self, fraction, fraction > 0 ? elapsed / fraction - elapsed : 0, detail);
+}

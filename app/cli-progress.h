@@ -21,6 +21,11 @@ void            studio_progress_update (StudioProgress *self,
                                         double          fraction,
                                         double          seconds_left,
                                         const char     *detail);
+/* The same for bytes, of which @n_total take as long each as those that are done have since @began (monotonic). */
+void            studio_progress_update_bytes (StudioProgress *self,
+                                        gint64          began,
+                                        guint64         n_done,
+                                        guint64         n_total);
 /* Takes the line off the terminal, so that something else can be printed. */
 void            studio_progress_clear  (StudioProgress *self);
 
