@@ -343,14 +343,25 @@ cuda_params_reload (CudaParams   *self,
                     DimrWeights  *weights,
                     GError      **error)
 {
+  g_autoptr (GPtrArray) used = g_ptr_array_new ();
   GHashTableIter iter;
   CudaParam *param;
 
+  /* Loading one may need memory and then trims the table, so the used ones are found first. The others go: their
+   * values are old, and nobody waits for new ones. */
   g_hash_table_iter_init (&iter, self->table);
   while (g_hash_table_iter_next (&iter, NULL, (gpointer *) &param))
-    if (param->weights == weights && !upload (self, weights, (const char * const *) param->names, g_strv_length (param->names),
-                                              &param->layout, param->data, error))
-      return FALSE;
+    if (param->weights == weights && is_unused (NULL, param, NULL))
+      g_hash_table_iter_remove (&iter);
+    else if (param->weights == weights)
+      g_ptr_array_add (used, param);
+  for (guint i = 0; i < used->len; i++)
+    {
+      param = g_ptr_array_index (used, i);
+      if (!upload (self, weights, (const char * const *) param->names, g_strv_length (param->names), &param->layout, param->data,
+                   error))
+        return FALSE;
+    }
   return TRUE;
 }
 

@@ -52,7 +52,8 @@ CudaParam     *cuda_params_get        (CudaParams         *self,
                                        guint               n_names,
                                        const CudaLayout   *layout,
                                        GError            **error);
-/* Uploads the parameters of @weights again to where they are, for their values have changed. */
+/* Uploads the parameters of @weights that a program uses again to where they are, for their values have changed;
+ * forgets the others. */
 gboolean       cuda_params_reload     (CudaParams         *self,
                                        DimrWeights        *weights,
                                        GError            **error);

@@ -120,6 +120,37 @@ test_trim (void)
   config->others = others;
 }
 
+/* Parameters in float8 are made on the device, of a copy that needs memory. Where that runs short, what nobody uses goes, and
+ * never what is being loaded. */
+static void
+test_reload (void)
+{
+  g_autoptr (CudaDevice) device = cuda_case_open ();
+  g_autofree float *values = g_new0 (float, 1024);
+  GHashTable *tensors = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, (GDestroyNotify) dimr_tensor_unref);
+  const CudaLayout layout = { .kind = CUDA_LAYOUT_E4M3, .n_elements = 1024, .n = 32 };
+  const char *name = "w";
+  FakeCudaConfig *config = fake_cuda_config ();
+  const size_t others = config->others;
+  g_autoptr (DimrWeights) weights = NULL;
+  g_autoptr (GError) error = NULL;
+  CudaParam *param;
+
+  g_hash_table_insert (tensors, g_strdup (name), dimr_tensor_new_copy (DIMR_DTYPE_F32, &DIMR_SHAPE (32, 32), values));
+  weights = dimr_weights_new_for_tensors (tensors);
+  param = cuda_params_get (device->params, weights, &name, 1, &layout, &error);
+  g_assert_no_error (error);
+  g_assert_true (cuda_params_reload (device->params, weights, &error));
+  cuda_param_unref (param);
+  g_assert_cmpuint (cuda_params_get_unused (device->params), >, 1024);
+  /* The copy takes 2048 bytes. */
+  config->others = config->memory - fake_cuda_allocated () - 1024;
+  g_assert_true (cuda_params_reload (device->params, weights, &error));
+  g_assert_no_error (error);
+  g_assert_cmpuint (cuda_params_get_unused (device->params), ==, 0);
+  config->others = others;
+}
+
 /* What was timed once is what the next process takes. */
 static void
 test_choices (void)
@@ -176,6 +207,7 @@ main (int    argc,
   g_test_add_func ("/cuda/failures/absence", test_absence);
   g_test_add_func ("/cuda/failures/memory", test_memory);
   g_test_add_func ("/cuda/failures/trim", test_trim);
+  g_test_add_func ("/cuda/failures/reload", test_reload);
   g_test_add_func ("/cuda/choices", test_choices);
   g_test_add_func ("/cuda/choices/of-two", test_choices_of_two);
   rc = g_test_run ();
