@@ -22,6 +22,7 @@ struct _CudaParams
 {
   CudaDevice *device;
   GHashTable *table;
+  guint generation;
 };
 
 static void
@@ -347,6 +348,7 @@ cuda_params_reload (CudaParams   *self,
   GHashTableIter iter;
   CudaParam *param;
 
+  self->generation++;
   /* Loading one may need memory and then trims the table, so the used ones are found first. The others go: their
    * values are old, and nobody waits for new ones. */
   g_hash_table_iter_init (&iter, self->table);
@@ -363,6 +365,12 @@ cuda_params_reload (CudaParams   *self,
         return FALSE;
     }
   return TRUE;
+}
+
+guint
+cuda_params_get_generation (CudaParams *self)
+{
+  return self->generation;
 }
 
 void

@@ -57,6 +57,8 @@ CudaParam     *cuda_params_get        (CudaParams         *self,
 gboolean       cuda_params_reload     (CudaParams         *self,
                                        DimrWeights        *weights,
                                        GError            **error);
+/* How often that has been called: what was computed from parameters before is old. */
+guint          cuda_params_get_generation (CudaParams      *self);
 /* Frees what no program uses. */
 void           cuda_params_trim       (CudaParams         *self);
 /* Bytes that cuda_params_trim() would free. */

@@ -426,6 +426,10 @@ gboolean       cuda_series_select      (CudaSeries         *self,
 gboolean       cuda_series_compute     (CudaSeries         *self,
                                         const float        *input,
                                         GError            **error);
+/* Parameters have changed: the values are made anew, those of an evaluation that is in no table of what lies in @input. */
+gboolean       cuda_series_renew       (CudaSeries         *self,
+                                        const float        *input,
+                                        GError            **error);
 /* The values [T, D] of @entry for the evaluation that is next or was last (device). */
 const float   *cuda_series_peek        (const CudaSeries   *self,
                                         guint               entry);

@@ -40,6 +40,7 @@ struct _CudaProgram
   cudaGraphExec_t graph;
   gboolean stale;      /* the graph knows another table */
   gboolean time_written;
+  guint generation;    /* of the parameters that the series was made of */
   DimrNodeId announced;
   GError *failed;      /* what read() or select() met and could not say; the next run does */
 };
@@ -253,17 +254,25 @@ capture (CudaProgram  *self,
   return good;
 }
 
-/* The time that was written, if it is not in the series. */
+/* The time that was written, if it is not in the series; and the series, where parameters are not those that it knows. */
 static gboolean
 update_time (CudaProgram  *self,
              GError      **error)
 {
   const DimrNodeId input = cuda_series_get_input (self->series);
+  const guint generation = cuda_params_get_generation (self->device->params);
+  const float *time;
 
-  if (!self->time_written || input == DIMR_NODE_NONE)
+  if (input == DIMR_NODE_NONE || (!self->time_written && self->generation == generation))
     return TRUE;
+  time = (const float *) (self->arena + dimr_plan_get_offset (self->plan, input));
+  if (self->generation != generation && !cuda_series_renew (self->series, time, error))
+    return FALSE;
+  self->generation = generation;
+  if (self->time_written && !cuda_series_compute (self->series, time, error))
+    return FALSE;
   self->time_written = FALSE;
-  return cuda_series_compute (self->series, (const float *) (self->arena + dimr_plan_get_offset (self->plan, input)), error);
+  return TRUE;
 }
 
 /* FALSE with what is wrong with the inputs. */
@@ -323,6 +332,7 @@ cuda_program_new (CudaDevice     *device,
   if (self->series == NULL || !prepare_inputs (self, error) || !prepare_launches (self, weights, cancellable, error))
     return NULL;
   self->time_written = TRUE;
+  self->generation = cuda_params_get_generation (device->params);
   if (!update_time (self, error) || !launch_all (self, error) ||
       !cuda_device_check (device, cudaStreamSynchronize (device->stream), error))
     return NULL;
@@ -519,14 +529,14 @@ cuda_program_copy (DimrProgram  *program,
   return cuda_device_check (self->device, cuda_convert (stream, type, elements, CUDA_TYPE_F32, to, n), error);
 }
 
-/* Captured launches name the memory of parameters, which stays; what the series made of them is made anew. */
+/* Captured launches name the memory of parameters, which stays; what any program's series made of them is made anew when
+ * it runs. */
 static gboolean
 cuda_program_reload (DimrProgram  *program,
                      GError      **error)
 {
   CudaProgram *self = CUDA_PROGRAM (program);
 
-  self->time_written = TRUE;
   return cuda_device_enter (self->device, error) && cuda_params_reload (self->device->params, self->weights, error);
 }
 

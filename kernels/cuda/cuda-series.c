@@ -307,6 +307,16 @@ cuda_series_compute (CudaSeries   *self,
   return fill (self, input, self->capacity - 1, 1, error) && set_index (self, self->capacity - 1, error);
 }
 
+gboolean
+cuda_series_renew (CudaSeries   *self,
+                   const float  *input,
+                   GError      **error)
+{
+  if (self->whole && !fill (self, self->values, 0, self->n_values, error))
+    return FALSE;
+  return (self->whole && self->current < self->n_values) || cuda_series_compute (self, input, error);
+}
+
 const float *
 cuda_series_peek (const CudaSeries *self,
                   guint             entry)

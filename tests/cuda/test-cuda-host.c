@@ -136,6 +136,44 @@ test_series (gconstpointer data)
     }
 }
 
+/* Numbers behind the weights that change: one program says so, and all see it, with a time that was written before or announced. */
+static void
+test_reload (void)
+{
+  static const float values[] = { -1, .5f, 2 };
+  g_autoptr (CudaDevice) device = cuda_case_open (), other = cuda_case_open ();
+  g_auto (CudaCase) network = { 0 };
+  g_auto (CudaRun) first = { 0 }, written = { 0 }, announced = { 0 }, fresh = { 0 };
+  g_autofree float *before = NULL, *a = NULL, *b = NULL, *expected = NULL;
+  g_autoptr (GError) error = NULL;
+  float *parameter;
+
+  cuda_case_init (&network, 1, 1);
+  cuda_run_init (&first, &network, DIMR_DEVICE (device), DIMR_PRECISION_F32);
+  cuda_run_init (&written, &network, DIMR_DEVICE (device), DIMR_PRECISION_F32);
+  cuda_run_init (&announced, &network, DIMR_DEVICE (device), DIMR_PRECISION_F32);
+  cuda_run_write (&written, &network, 0, .5f);
+  before = cuda_run_eps (&written, &network);
+  cuda_run_write (&announced, &network, 0, 9);
+  g_assert_true (dimr_program_set_series (announced.program, announced.log_snr, values, 1, G_N_ELEMENTS (values), &error));
+  dimr_program_select (announced.program, 1);
+
+  parameter = (float *) dimr_tensor_peek_data (dimr_weights_peek (network.weights, "norm1.0"));
+  for (guint i = 0; i < 16; i++)
+    parameter[i] += 1;
+  g_assert_true (dimr_program_reload (first.program, &error));
+  g_assert_no_error (error);
+  a = cuda_run_eps (&written, &network);
+  b = cuda_run_eps (&announced, &network);
+
+  cuda_run_init (&fresh, &network, DIMR_DEVICE (other), DIMR_PRECISION_F32);
+  cuda_run_write (&fresh, &network, 0, .5f);
+  expected = cuda_run_eps (&fresh, &network);
+  g_assert_cmpfloat (cuda_case_nmse (before, expected, cuda_case_image ()), >, 1e-6);
+  assert_same (a, expected, cuda_case_image ());
+  assert_same (b, expected, cuda_case_image ());
+}
+
 /* x [2, 3, 30] normed, to 64 channels, normed again: a vector that is read 16 bytes at a time behind one whose
  * length is no multiple of them. */
 static void
@@ -389,6 +427,7 @@ main (int    argc,
   g_test_add_data_func ("/cuda/program/series/shared", GUINT_TO_POINTER (1), test_series);
   g_test_add_data_func ("/cuda/program/series/per-image", GUINT_TO_POINTER (3), test_series);
   g_test_add_func ("/cuda/program/series/odd-width", test_series_of_odd_width);
+  g_test_add_func ("/cuda/program/reload", test_reload);
   g_test_add_func ("/cuda/program/two-devices", test_two_devices);
   g_test_add_func ("/cuda/program/labels", test_labels);
   g_test_add_func ("/cuda/program/copy", test_copy);
