@@ -11,7 +11,6 @@
 #include "kernels/cuda/kernels/attention-grad.cuh"
 #include "kernels/cuda/kernels/attention-rows.cuh"
 
-#define ROWS 16        /* of a warp */
 #define CHUNK 64       /* rows of the other side in a buffer */
 #define MAX_WARPS 6
 
@@ -52,27 +51,6 @@ find_head (const AttentionGrad &attention)
 }
 
 /* ---- tiles of a warp ---- */
-
-/* 16 rows as the first operand of products, through the warp's own @stage. */
-template <int WIDTH>
-static __device__ __forceinline__ void
-load_own (bf16       *stage,
-          const bf16 *rows,
-          size_t      stride,
-          int         head_width,
-          int         n_rows,
-          unsigned  (&own)[WIDTH / 16][4])
-{
-  const int lane = static_cast<int> (threadIdx.x) % 32;
-
-  __syncwarp ();
-  fill_rows<WIDTH> (stage, rows, stride, head_width, n_rows, ROWS, lane, 32);
-  wait_for_copies ();
-  __syncwarp ();
-#pragma unroll
-  for (int i = 0; i < WIDTH / 16; i++)
-    load_tiles (own[i], stage + lane % 16 * PITCH<WIDTH> + i * 16 + lane / 16 * 8);
-}
 
 /* own · rowsᵀ for 16 rows in shared memory: columns 0 to 7, and 8 to 15 */
 template <int WIDTH>
@@ -115,32 +93,6 @@ add_rows (float (&sums)[WIDTH / 8][4], const float (&weights)[2][4], const bf16 
       warp_mma_bf16 (sums[2 * i], operand, tiles[0], tiles[1]);
       warp_mma_bf16 (sums[2 * i + 1], operand, tiles[2], tiles[3]);
     }
-}
-
-/* Rounds and writes; through @stage, so that whole rows go out. */
-template <int WIDTH>
-static __device__ __forceinline__ void
-write_own (const float (&sums)[WIDTH / 8][4],
-           bf16         *stage,
-           bf16         *out,
-           size_t        stride,
-           int           head_width,
-           int           n_rows)
-{
-  const int lane = static_cast<int> (threadIdx.x) % 32;
-
-  __syncwarp ();
-#pragma unroll
-  for (int half = 0; half < 2; half++)
-#pragma unroll
-    for (int i = 0; i < WIDTH / 8; i++)
-      {
-        const unsigned pair[1] = { pack_bf16 (sums[i][2 * half], sums[i][2 * half + 1]) };
-
-        store_words (stage + (lane / 4 + 8 * half) * PITCH<WIDTH> + i * 8 + lane % 4 * 2, pair);
-      }
-  __syncwarp ();
-  drain_rows<WIDTH> (out, stage, stride, head_width, n_rows, lane);
 }
 
 /* ---- queries ---- */

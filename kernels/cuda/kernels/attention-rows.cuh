@@ -11,6 +11,9 @@
 
 #include "kernels/cuda/kernels/kernel-tensor.cuh"
 
+/* Rows that a warp owns: the height of a tile. */
+#define ROWS 16
+
 /* Elements from row to row in shared memory. */
 template <int WIDTH> constexpr int PITCH = WIDTH + 8;
 
@@ -124,4 +127,53 @@ drain_rows (bf16       *global,
     drain_rows_by<WIDTH, 4> (global, shared, stride, n_rows, head_width, lane);
   else
     drain_rows_by<WIDTH, 1> (global, shared, stride, n_rows, head_width, lane);
+}
+
+/* ---- the rows that a warp owns, through its own part @stage of shared memory ---- */
+
+/* As the first operand of products. */
+template <int WIDTH>
+static __device__ __forceinline__ void
+load_own (bf16       *stage,
+          const bf16 *rows,
+          size_t      stride,
+          int         head_width,
+          int         n_rows,
+          unsigned  (&own)[WIDTH / 16][4])
+{
+  const int lane = static_cast<int> (threadIdx.x) % 32;
+
+  __syncwarp ();
+  fill_rows<WIDTH> (stage, rows, stride, head_width, n_rows, ROWS, lane, 32);
+  wait_for_copies ();
+  __syncwarp ();
+#pragma unroll
+  for (int i = 0; i < WIDTH / 16; i++)
+    load_tiles (own[i], stage + lane % 16 * PITCH<WIDTH> + i * 16 + lane / 16 * 8);
+}
+
+/* Rounded, and written as whole rows. */
+template <int WIDTH>
+static __device__ __forceinline__ void
+write_own (const float (&sums)[WIDTH / 8][4],
+           bf16         *stage,
+           bf16         *out,
+           size_t        stride,
+           int           head_width,
+           int           n_rows)
+{
+  const int lane = static_cast<int> (threadIdx.x) % 32;
+
+  __syncwarp ();
+#pragma unroll
+  for (int half = 0; half < 2; half++)
+#pragma unroll
+    for (int i = 0; i < WIDTH / 8; i++)
+      {
+        const unsigned pair[1] = { pack_bf16 (sums[i][2 * half], sums[i][2 * half + 1]) };
+
+        store_words (stage + (lane / 4 + 8 * half) * PITCH<WIDTH> + i * 8 + lane % 4 * 2, pair);
+      }
+  __syncwarp ();
+  drain_rows<WIDTH> (out, stage, stride, head_width, n_rows, lane);
 }

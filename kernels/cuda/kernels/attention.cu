@@ -14,7 +14,6 @@
 #include "kernels/cuda/kernels/attention-rows.cuh"
 #include "kernels/cuda/kernels/attention.cuh"
 
-#define QUERIES 16     /* of a warp */
 #define KEYS 64        /* of a step */
 /* DiMR's 17 tiles of queries are three rounds of six warps; two such blocks leave each thread of a
  * processor 168 registers, which keeps a step's products and sums out of memory. */
@@ -40,27 +39,6 @@ struct Softmax
 };
 
 /* ---- the arithmetic ---- */
-
-/* The warp's 16 queries as operands of products; @stage is the warp's own. */
-template <int WIDTH>
-static __device__ __forceinline__ void
-load_queries (const Attention &attention,
-              bf16            *stage,
-              const bf16      *q,
-              int              n_queries,
-              unsigned       (&queries)[WIDTH / 16][4])
-{
-  const int lane = static_cast<int> (threadIdx.x) % 32;
-  const size_t stride = 3 * static_cast<size_t> (attention.n_heads) * static_cast<size_t> (attention.head_width);
-
-  __syncwarp ();
-  fill_rows<WIDTH> (stage, q, stride, attention.head_width, n_queries, QUERIES, lane, 32);
-  wait_for_copies ();
-  __syncwarp ();
-#pragma unroll
-  for (int i = 0; i < WIDTH / 16; i++)
-    load_tiles (queries[i], stage + lane % 16 * PITCH<WIDTH> + i * 16 + lane / 16 * 8);
-}
 
 template <int WIDTH>
 static __device__ __forceinline__ void
@@ -179,7 +157,7 @@ attend (const bf16     *keys,
       }
 }
 
-/* Divides, rounds and writes; through @stage, so that whole rows go out. */
+/* Divides and writes. */
 template <int WIDTH>
 static __device__ __forceinline__ void
 finish (const Attention &attention,
@@ -188,8 +166,7 @@ finish (const Attention &attention,
         bf16            *out,
         int              n_queries)
 {
-  const int lane = static_cast<int> (threadIdx.x) % 32, width = attention.head_width;
-  const size_t stride = static_cast<size_t> (attention.n_heads) * static_cast<size_t> (width);
+  const size_t stride = static_cast<size_t> (attention.n_heads) * static_cast<size_t> (attention.head_width);
 
 #pragma unroll
   for (int half = 0; half < 2; half++)
@@ -202,13 +179,11 @@ finish (const Attention &attention,
 #pragma unroll
       for (int i = 0; i < WIDTH / 8; i++)
         {
-          const unsigned pair[1] = { pack_bf16 (state.out[i][2 * half] * inverse, state.out[i][2 * half + 1] * inverse) };
-
-          store_words (stage + (lane / 4 + 8 * half) * PITCH<WIDTH> + i * 8 + lane % 4 * 2, pair);
+          state.out[i][2 * half] *= inverse;
+          state.out[i][2 * half + 1] *= inverse;
         }
     }
-  __syncwarp ();
-  drain_rows<WIDTH> (out, stage, stride, width, n_queries, lane);
+  write_own<WIDTH> (state.out, stage, out, stride, attention.head_width, n_queries);
 }
 
 /* ---- kernels; grid (image · heads + head, group of query tiles) ---- */
@@ -232,16 +207,23 @@ find_head (const Attention &attention)
   return { q, q + d, q + 2 * d, attention.out + first * d + column, 3 * d };
 }
 
+/* Head::stride, computed anew: kept over the walk it is a register too many for heads of 80 channels. */
+static __device__ __forceinline__ size_t
+stride_again (const Attention &attention)
+{
+  return 3 * static_cast<size_t> (attention.n_heads) * static_cast<size_t> (attention.head_width);
+}
+
 template <int WIDTH>
 static __global__ void __launch_bounds__ (32 * MAX_WARPS, WIDTH <= 80 ? 2 : 1)
 attention_kernel (const __grid_constant__ Attention attention)
 {
   CUDA_DYNAMIC_SHARED (bf16, shared);
-  const int n = attention.n_tokens, padded = divide_up (n, 16) * 16, n_tiles = padded / QUERIES;
+  const int n = attention.n_tokens, padded = divide_up (n, 16) * 16, n_tiles = padded / ROWS;
   const int warp = static_cast<int> (threadIdx.x) / 32, n_warps = static_cast<int> (blockDim.x) / 32;
   const Head head = find_head (attention);
   bf16 *keys = shared, *values = keys + padded * PITCH<WIDTH>;
-  bf16 *stage = values + (padded + warp * QUERIES) * PITCH<WIDTH>;
+  bf16 *stage = values + (padded + warp * ROWS) * PITCH<WIDTH>;
 
   kernel_begin ();
   fill_rows<WIDTH> (keys, head.k, head.stride, attention.head_width, n, padded, static_cast<int> (threadIdx.x),
@@ -253,16 +235,15 @@ attention_kernel (const __grid_constant__ Attention attention)
 
   for (int tile = static_cast<int> (blockIdx.y) * n_warps + warp; tile < n_tiles; tile += static_cast<int> (gridDim.y) * n_warps)
     {
-      const int n_queries = min (QUERIES, n - tile * QUERIES);
-      const size_t token = static_cast<size_t> (tile) * QUERIES;
+      const int n_queries = min (ROWS, n - tile * ROWS);
+      const size_t token = static_cast<size_t> (tile) * ROWS;
       unsigned queries[WIDTH / 16][4];
       Softmax<WIDTH> state;
 
-      load_queries<WIDTH> (attention, stage, head.q + token * head.stride, n_queries, queries);
+      load_own<WIDTH> (stage, head.q + token * head.stride, stride_again (attention), attention.head_width, n_queries, queries);
       begin_softmax (state);
       for (int key = 0; key < n; key += KEYS)
         attend (keys + key * PITCH<WIDTH>, values + key * PITCH<WIDTH>, min (KEYS, n - key), queries, attention.scale, state);
-      __syncwarp ();
       finish (attention, state, stage, head.out + token * (head.stride / 3), n_queries);
     }
 }
@@ -274,10 +255,10 @@ long_attention_kernel (const __grid_constant__ Attention attention)
   CUDA_DYNAMIC_SHARED (bf16, shared);
   constexpr int CHUNK = KEYS * PITCH<WIDTH>;
   const int n = attention.n_tokens, warp = static_cast<int> (threadIdx.x) / 32, width = attention.head_width;
-  const int tile = static_cast<int> (blockIdx.y) * MAX_WARPS + warp, n_queries = min (QUERIES, n - tile * QUERIES);
-  const size_t token = static_cast<size_t> (tile) * QUERIES;
+  const int tile = static_cast<int> (blockIdx.y) * MAX_WARPS + warp, n_queries = min (ROWS, n - tile * ROWS);
+  const size_t token = static_cast<size_t> (tile) * ROWS;
   const Head head = find_head (attention);
-  bf16 *stage = shared + 4 * CHUNK + warp * QUERIES * PITCH<WIDTH>;
+  bf16 *stage = shared + 4 * CHUNK + warp * ROWS * PITCH<WIDTH>;
   unsigned queries[WIDTH / 16][4];
   Softmax<WIDTH> state;
 
@@ -294,7 +275,7 @@ long_attention_kernel (const __grid_constant__ Attention attention)
 
   fetch (0);
   if (n_queries > 0)
-    load_queries<WIDTH> (attention, stage, head.q + token * head.stride, n_queries, queries);
+    load_own<WIDTH> (stage, head.q + token * head.stride, stride_again (attention), attention.head_width, n_queries, queries);
   begin_softmax (state);
   for (int key = 0; key < n; key += KEYS)
     {
@@ -309,10 +290,7 @@ long_attention_kernel (const __grid_constant__ Attention attention)
         attend (keys, keys + CHUNK, min (KEYS, n - key), queries, attention.scale, state);
     }
   if (n_queries > 0)
-    {
-      __syncwarp ();
-      finish (attention, state, stage, head.out + token * (head.stride / 3), n_queries);
-    }
+    finish (attention, state, stage, head.out + token * (head.stride / 3), n_queries);
 }
 
 /* ---- host ---- */
@@ -332,8 +310,8 @@ launch_width (cudaStream_t     stream,
               const Attention &attention,
               int              batch)
 {
-  const int n_tiles = divide_up (attention.n_tokens, QUERIES), pairs = batch * attention.n_heads;
-  const size_t tile = QUERIES * PITCH<WIDTH> * sizeof (bf16);
+  const int n_tiles = divide_up (attention.n_tokens, ROWS), pairs = batch * attention.n_heads;
+  const size_t tile = ROWS * PITCH<WIDTH> * sizeof (bf16);
   size_t bytes;
   int limit, processors, groups, rounds, warps;
   cudaError_t error = cuda_kernels_device_attribute (&limit, cudaDevAttrMaxSharedMemoryPerBlockOptin);
@@ -358,7 +336,7 @@ launch_width (cudaStream_t     stream,
                           static_cast<unsigned> (32 * warps), bytes, stream, attention);
     }
 
-  bytes = tile * (4 * KEYS / QUERIES + MAX_WARPS);
+  bytes = tile * (4 * KEYS / ROWS + MAX_WARPS);
   error = allow_shared (long_attention_kernel<WIDTH>, bytes);
   if (error != cudaSuccess)
     return error;
