@@ -92,6 +92,21 @@ test_tensor_sizes_are_checked (void)
   g_assert_cmpuint (dimr_tensor_get_n_elements (tensor), ==, 4);
 }
 
+/* Names of files are bytes, messages are text. */
+static void
+test_errors_are_text (void)
+{
+  g_autoptr (GError) error = NULL, refused = NULL;
+
+  g_assert_false (dimr_error_set (&error, DIMR_ERROR_FILE, "%s: %d", "B\374cher", 7));
+  g_assert_error (error, DIMR_ERROR, DIMR_ERROR_FILE);
+  g_assert_cmpstr (error->message, ==, "B\357\277\275cher: 7");
+  g_assert_false (dimr_error_refuse (&refused, "100 %%, “%s”", "B\303\274cher"));
+  g_assert_error (refused, DIMR_ERROR, DIMR_ERROR_REQUEST);
+  g_assert_cmpstr (refused->message, ==, "100 %, “B\303\274cher”");
+  g_assert_false (dimr_error_set (NULL, DIMR_ERROR_FILE, "nobody asks"));
+}
+
 int
 main (int argc, char **argv)
 {
@@ -100,5 +115,6 @@ main (int argc, char **argv)
   g_test_add_func ("/base/rng/normal-is-a-function-of-seed-and-image", test_normal_is_a_function_of_seed_and_image);
   g_test_add_func ("/base/tensor/half-round-trip", test_half_round_trip);
   g_test_add_func ("/base/tensor/sizes-are-checked", test_tensor_sizes_are_checked);
+  g_test_add_func ("/base/error/messages-are-text", test_errors_are_text);
   return g_test_run ();
 }
