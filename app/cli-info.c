@@ -252,6 +252,13 @@ print_cell (const DimrCostCell *cell)
   g_print (" %*s %*s", cell->parameters > 0 ? 9 : 10, parameters, cell->macs > 0 ? 9 : 10, macs);
 }
 
+/* Widths of printf() count bytes. */
+static void
+print_label (const char *label)
+{
+  g_print ("%s%*s", label, MAX (24 - (int) g_utf8_strlen (label, -1), 1), "");
+}
+
 static void
 print_table (const DimrCost *cost)
 {
@@ -266,13 +273,13 @@ print_table (const DimrCost *cost)
     {
       if (cost->parts[p].parameters == 0 && cost->parts[p].macs == 0)
         continue;
-      g_print ("%-24s", dimr_part_get_label (p));
+      print_label (_(dimr_part_get_label (p)));
       for (guint b = 0; b < cost->n_branches; b++)
         print_cell (&cost->cells[b][p]);
       print_cell (&cost->parts[p]);
       g_print ("\n");
     }
-  g_print ("%-24s", _("all"));
+  print_label (_("all"));
   for (guint b = 0; b < cost->n_branches; b++)
     print_cell (&cost->branches[b]);
   print_cell (&cost->total);

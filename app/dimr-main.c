@@ -75,9 +75,7 @@ run (int    argc,
      char **argv)
 {
   setlocale (LC_ALL, "");
-  bindtextdomain (GETTEXT_PACKAGE, LOCALEDIR);
-  bind_textdomain_codeset (GETTEXT_PACKAGE, "UTF-8");
-  textdomain (GETTEXT_PACKAGE);
+  textdomain (GETTEXT_PACKAGE); /* libdimr has bound it */
   g_set_prgname ("dimr");
 
   if (argc < 2)

@@ -4,6 +4,8 @@
 #include "kernels/dimr-cuda.h"
 
 #include "core/base/dimr-error.h"
+#include "core/base/dimr-i18n.h"
+#include "core/library/dimr-paths.h"
 
 #include <dlfcn.h>
 #include <gmodule.h>
@@ -15,20 +17,7 @@ typedef const DimrBackend *(*BackendFunc) (void);
 static const DimrBackend *backend;
 static GError *reason;
 
-static void
-set_reason (const char *format,
-            ...) G_GNUC_PRINTF (1, 2);
-
-static void
-set_reason (const char *format,
-            ...)
-{
-  va_list args;
-
-  va_start (args, format);
-  reason = g_error_new_valist (DIMR_ERROR, DIMR_ERROR_DEVICE, format, args);
-  va_end (args);
-}
+#define set_reason(...) dimr_error_set (&reason, DIMR_ERROR_DEVICE, __VA_ARGS__)
 
 /* The module costs memory and most of a second, so the driver is looked for first. */
 static gboolean
@@ -38,7 +27,7 @@ find_driver (void)
 
   if (driver == NULL)
     {
-      set_reason ("No NVIDIA driver is installed here (there is no libcuda.so.1); install one to use an NVIDIA GPU");
+      set_reason (_("No NVIDIA driver is installed here (there is no libcuda.so.1); install one to use an NVIDIA GPU"));
       return FALSE;
     }
   dlclose (driver);
@@ -50,11 +39,10 @@ static char *
 find_module (void)
 {
   const char *override = g_getenv (DIMR_CUDA_MODULE_VARIABLE);
-  g_autofree char *program = g_file_read_link ("/proc/self/exe", NULL);
 
   if (override != NULL && override[0] != '\0')
     return g_strdup (override);
-  if (program != NULL && g_str_has_prefix (program, DIMR_BUILD_ROOT G_DIR_SEPARATOR_S))
+  if (dimr_paths_is_uninstalled ())
     return g_strdup (DIMR_BUILD_ROOT "/kernels/cuda/libdimr-cuda.so");
   return g_build_filename (PKGLIBDIR, "libdimr-cuda.so", NULL);
 }
@@ -66,12 +54,12 @@ explain_failure (const char *path,
   const char *library = strstr (message, "libcublasLt.so");
 
   if (!g_file_test (path, G_FILE_TEST_EXISTS))
-    set_reason ("The NVIDIA part of this program is missing (there is no %s); install it again", path);
+    set_reason (_("The NVIDIA part of this program is missing (there is no %s); install it again"), path);
   else if (library != NULL)
-    set_reason ("NVIDIA's library cuBLAS was not found (%.*s); install the package libcublas of the CUDA toolkit, "
-                "or name its folder in LD_LIBRARY_PATH", (int) strcspn (library, ": "), library);
+    set_reason (_("NVIDIA's library cuBLAS was not found (%.*s); install the package libcublas of the CUDA toolkit, "
+                  "or name its folder in LD_LIBRARY_PATH"), (int) strcspn (library, ": "), library);
   else
-    set_reason ("The NVIDIA part of this program cannot be opened (%s); install it again", message);
+    set_reason (_("The NVIDIA part of this program cannot be opened (%s); install it again"), message);
 }
 
 /* Whether the backend of @module can be called; otherwise says why not. */
@@ -83,12 +71,12 @@ check_tag (GModule    *module,
   const DimrCudaTag *tag;
 
   if (!g_module_symbol (module, DIMR_CUDA_TAG_SYMBOL, (gpointer *) &tag) || tag == NULL)
-    set_reason ("%s is no NVIDIA part of this program; install it again", path);
+    set_reason (_("%s is no NVIDIA part of this program; install it again"), path);
   else if (strcmp (tag->version, own.version) != 0)
-    set_reason ("%s belongs to version %s of this program, which is version %s; install both of one version",
+    set_reason (_("%s belongs to version %s of this program, which is version %s; install both of one version"),
                 path, tag->version, own.version);
   else if (memcmp (tag->sizes, own.sizes, sizeof own.sizes) != 0)
-    set_reason ("%s was built from other sources of version %s than this program; build both together", path, own.version);
+    set_reason (_("%s was built from other sources of version %s than this program; build both together"), path, own.version);
   return reason == NULL;
 }
 
@@ -104,7 +92,7 @@ open_module (void)
     return;
   if (!DIMR_HAVE_CUDA && g_getenv (DIMR_CUDA_MODULE_VARIABLE) == NULL)
     {
-      set_reason ("This program was built without its NVIDIA part; install the CUDA toolkit (12.4 or newer) and build it again");
+      set_reason (_("This program was built without its NVIDIA part; install the CUDA toolkit (12.4 or newer) and build it again"));
       return;
     }
   module = g_module_open (path, G_MODULE_BIND_LAZY | G_MODULE_BIND_LOCAL);
@@ -123,7 +111,7 @@ open_module (void)
   if (g_module_symbol (module, "dimr_cuda_backend", (gpointer *) &get_backend) && get_backend != NULL)
     backend = get_backend ();
   else
-    set_reason ("%s is no NVIDIA part of this program; install it again", path);
+    set_reason (_("%s is no NVIDIA part of this program; install it again"), path);
 }
 
 /* NULL with @error where there is none. */

@@ -3,21 +3,7 @@
 
 #include "ui/studio-settings.h"
 
-gboolean
-studio_is_uninstalled (void)
-{
-  static gsize state;
-
-  if (g_once_init_enter (&state))
-    {
-      g_autofree char *program = g_file_read_link ("/proc/self/exe", NULL);
-      g_autofree char *build = g_path_get_dirname (DIMR_BUILD_DATADIR);
-      g_autofree char *prefix = g_strconcat (build, G_DIR_SEPARATOR_S, NULL);
-
-      g_once_init_leave (&state, program && g_str_has_prefix (program, prefix) ? 2 : 1);
-    }
-  return state == 2;
-}
+#include "core/dimr.h"
 
 static GSettingsSchema *
 lookup_schema (void)
@@ -25,7 +11,7 @@ lookup_schema (void)
   GSettingsSchemaSource *fallback = g_settings_schema_source_get_default ();
 
   /* An older installation must not lend its schema to the program in the build folder. */
-  if (studio_is_uninstalled ())
+  if (dimr_paths_is_uninstalled ())
     {
       g_autoptr(GSettingsSchemaSource) source = NULL;
 

@@ -8,8 +8,6 @@
 
 G_BEGIN_DECLS
 
-/* TRUE while the program runs from its build folder and has its data there. */
-gboolean   studio_is_uninstalled             (void);
 /* The program's settings; one object, made on first use (transfer none). Main thread. */
 GSettings *studio_settings_get               (void);
 /* Where pictures go: the setting, or "DiMR Studio" in the user's picture folder (transfer full). */

@@ -43,7 +43,14 @@ typedef enum
 
 GQuark   dimr_error_quark  (void);
 
-/* Sets DIMR_ERROR_REQUEST with the sentence that @format makes, and returns FALSE. */
+/* Sets an error of this domain with the sentence that @format makes, and returns FALSE. Names of files in it may be any
+ * bytes: what is not UTF-8 is shown as U+FFFD. */
+gboolean dimr_error_set    (GError     **error,
+                            DimrError    code,
+                            const char  *format,
+                            ...) G_GNUC_PRINTF (3, 4);
+
+/* The same with DIMR_ERROR_REQUEST. */
 gboolean dimr_error_refuse (GError     **error,
                             const char  *format,
                             ...) G_GNUC_PRINTF (2, 3);

@@ -2,6 +2,7 @@
 #include "core/base/dimr-file.h"
 
 #include "core/base/dimr-error.h"
+#include "core/base/dimr-i18n.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -56,8 +57,8 @@ dimr_file_check_target (const char  *path,
   g_return_val_if_fail (path != NULL, FALSE);
   if (stat (path, &info) != 0 || S_ISREG (info.st_mode) || S_ISDIR (info.st_mode))
     return TRUE;
-  g_set_error (error, DIMR_ERROR, DIMR_ERROR_FILE,
-               "“%s” is a device, a pipe or a socket, which would be replaced by a file: name a file instead.", path);
+  dimr_error_set (error, DIMR_ERROR_FILE,
+                  _("“%s” is a device, a pipe or a socket, which would be replaced by a file: name a file instead."), path);
   return FALSE;
 }
 
@@ -68,7 +69,7 @@ dimr_file_write_atomic (const char  *path,
 {
   g_autofree char *folder = NULL;
   g_autofree char *temporary = NULL;
-  const char *failed = NULL;
+  gboolean failed = FALSE, homeless = FALSE;
   gconstpointer data;
   gsize size;
   int fd, saved;
@@ -86,37 +87,38 @@ dimr_file_write_atomic (const char  *path,
   if (fd < 0)
     {
       saved = errno;
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_FILE, "“%s” could not be created: %s.", path, g_strerror (saved));
+      dimr_error_set (error, DIMR_ERROR_FILE, _("“%s” could not be created: %s."), path, g_strerror (saved));
       return FALSE;
     }
 
   if (!write_all (fd, data, size) || fsync (fd) != 0)
-    failed = "written";
+    failed = TRUE;
   saved = errno;
   /* Network file systems report a full disk no earlier than here. */
-  if (close (fd) != 0 && failed == NULL)
+  if (close (fd) != 0 && !failed)
     {
-      failed = "written";
+      failed = TRUE;
       saved = errno;
     }
-  if (failed == NULL && g_rename (temporary, path) != 0)
+  if (!failed && g_rename (temporary, path) != 0)
     {
-      failed = "put in its place";
+      failed = homeless = TRUE;
       saved = errno;
     }
-  if (failed != NULL)
+  if (failed)
     {
       g_unlink (temporary);
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_FILE, "“%s” could not be %s: %s.", path, failed, g_strerror (saved));
+      dimr_error_set (error, DIMR_ERROR_FILE, homeless ? _("“%s” could not be put in its place: %s.") : _("“%s” could not be written: %s."),
+                      path, g_strerror (saved));
       return FALSE;
     }
 
   if (!sync_folder (folder))
     {
       saved = errno;
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_FILE,
-                   "“%s” was written, but its folder could not be flushed to the disk: %s.",
-                   path, g_strerror (saved));
+      dimr_error_set (error, DIMR_ERROR_FILE,
+                      _("“%s” was written, but its folder could not be flushed to the disk: %s."),
+                      path, g_strerror (saved));
       return FALSE;
     }
   return TRUE;
@@ -132,8 +134,8 @@ dimr_file_sync_folder (const char  *folder,
   if (sync_folder (folder))
     return TRUE;
   saved = errno;
-  g_set_error (error, DIMR_ERROR, DIMR_ERROR_FILE, "The folder “%s” could not be flushed to the disk: %s.", folder,
-               g_strerror (saved));
+  dimr_error_set (error, DIMR_ERROR_FILE, _("The folder “%s” could not be flushed to the disk: %s."), folder,
+                  g_strerror (saved));
   return FALSE;
 }
 

@@ -3,6 +3,7 @@
 
 #include "core/base/dimr-error.h"
 #include "core/base/dimr-file.h"
+#include "core/base/dimr-i18n.h"
 
 #include <errno.h>
 #include <string.h>
@@ -41,7 +42,7 @@ describe (const char  *path,
 
   if (stat (path, &info) != 0)
     {
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_FILE, "%s could not be read: %s", path, g_strerror (errno));
+      dimr_error_set (error, DIMR_ERROR_FILE, _("%s could not be read: %s"), path, g_strerror (errno));
       return NULL;
     }
   if (size != NULL)
@@ -158,7 +159,7 @@ read_and_hash (const char        *path,
   if (g_error_matches (reason, G_IO_ERROR, G_IO_ERROR_CANCELLED))
     g_propagate_error (error, g_steal_pointer (&reason));
   else
-    g_set_error (error, DIMR_ERROR, DIMR_ERROR_FILE, "%s could not be read: %s", path, reason->message);
+    dimr_error_set (error, DIMR_ERROR_FILE, _("%s could not be read: %s"), path, reason->message);
   return NULL;
 }
 

@@ -3,6 +3,7 @@
 
 #include "core/base/dimr-checked.h"
 #include "core/base/dimr-error.h"
+#include "core/base/dimr-i18n.h"
 
 #include <math.h>
 #include <string.h>
@@ -115,9 +116,9 @@ dimr_tensor_new_for_bytes (DimrDType         dtype,
       !dimr_checked_range (offset, n_bytes, g_bytes_get_size (bytes)))
     {
       g_autofree char *text = dimr_shape_to_string (shape);
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_SHAPE,
-                   "A tensor of %s %s does not fit into the bytes given for it",
-                   dimr_dtype_name (dtype), text);
+      dimr_error_set (error, DIMR_ERROR_SHAPE,
+                      _("A tensor of %s %s does not fit into the bytes given for it"),
+                      dimr_dtype_name (dtype), text);
       return NULL;
     }
 

@@ -2,6 +2,7 @@
 #include "core/classes/dimr-classes-private.h"
 
 #include "core/base/dimr-error.h"
+#include "core/base/dimr-i18n.h"
 
 #include <string.h>
 
@@ -99,8 +100,8 @@ append_name (GArray      *classes,
     {
       first = describe (g_array_index (found, int, 0));
       second = describe (g_array_index (found, int, 1));
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_REQUEST,
-                   "“%s” is the name of more than one class: write %s or %s.", text, first, second);
+      dimr_error_set (error, DIMR_ERROR_REQUEST,
+                      _("“%s” is the name of more than one class: write %s or %s."), text, first, second);
       return FALSE;
     }
 
@@ -108,12 +109,12 @@ append_name (GArray      *classes,
   if (nearest >= 0)
     {
       first = describe (nearest);
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_REQUEST,
-                   "There is no class “%s”; did you mean %s?", text, first);
+      dimr_error_set (error, DIMR_ERROR_REQUEST,
+                      _("There is no class “%s”; did you mean %s?"), text, first);
     }
   else
-    g_set_error (error, DIMR_ERROR, DIMR_ERROR_REQUEST,
-                 "There is no class “%s”; write a name, a synonym, a WordNet id or an index from 0 to 999.", text);
+    dimr_error_set (error, DIMR_ERROR_REQUEST,
+                    _("There is no class “%s”; write a name, a synonym, a WordNet id or an index from 0 to 999."), text);
   return FALSE;
 }
 
@@ -146,13 +147,13 @@ append_range (GArray      *classes,
 
   *matched = TRUE;
   if (first >= DIMR_N_IMAGENET_CLASSES || last >= DIMR_N_IMAGENET_CLASSES)
-    g_set_error (error, DIMR_ERROR, DIMR_ERROR_REQUEST, "“%s” reaches beyond the classes, which go from 0 to 999.", text);
+    dimr_error_set (error, DIMR_ERROR_REQUEST, _("“%s” reaches beyond the classes, which go from 0 to 999."), text);
   else if (last < first)
-    g_set_error (error, DIMR_ERROR, DIMR_ERROR_REQUEST, "The range “%s” runs backwards; write “%u-%u”.",
-                 text, (guint) last, (guint) first);
+    dimr_error_set (error, DIMR_ERROR_REQUEST, _("The range “%s” runs backwards; write “%u-%u”."),
+                    text, (guint) last, (guint) first);
   else if (classes->len + (last - first) >= MAX_LISTED_CLASSES)
-    g_set_error (error, DIMR_ERROR, DIMR_ERROR_REQUEST, "The class list is longer than %d entries; use several runs.",
-                 MAX_LISTED_CLASSES);
+    dimr_error_set (error, DIMR_ERROR_REQUEST, _("The class list is longer than %d entries; use several runs."),
+                    MAX_LISTED_CLASSES);
   else
     {
       for (int i = (int) first; i <= (int) last; i++)
@@ -179,16 +180,16 @@ next_item (const char **p,
       end = strchr (start + 1, '"');
       if (end == NULL)
         {
-          g_set_error (error, DIMR_ERROR, DIMR_ERROR_REQUEST,
-                       "The quotation mark before “%s” in the class list has no partner.", start + 1);
+          dimr_error_set (error, DIMR_ERROR_REQUEST,
+                          _("The quotation mark before “%s” in the class list has no partner."), start + 1);
           return FALSE;
         }
       *item = g_strndup (start + 1, end - start - 1);
       *p = end + 1 + strspn (end + 1, " \t\n");
       if (**p != ',' && **p != '\0')
         {
-          g_set_error (error, DIMR_ERROR, DIMR_ERROR_REQUEST,
-                       "A comma is missing after \"%s\" in the class list.", *item);
+          dimr_error_set (error, DIMR_ERROR_REQUEST,
+                          _("A comma is missing after \"%s\" in the class list."), *item);
           g_clear_pointer (item, g_free);
           return FALSE;
         }
@@ -222,8 +223,8 @@ dimr_classes_parse (const char  *list,
         {
           g_set_error_literal (error, DIMR_ERROR, DIMR_ERROR_REQUEST,
                                list[strspn (list, " \t\n")] == '\0'
-                                 ? "The class list is empty; write for example 207, lion or 1-10."
-                                 : "The class list has a comma with nothing beside it.");
+                                 ? _("The class list is empty; write for example 207, lion or 1-10.")
+                                 : _("The class list has a comma with nothing beside it."));
           return NULL;
         }
       if (!quoted && !append_range (classes, item, &matched, error))

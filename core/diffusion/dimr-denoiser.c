@@ -2,6 +2,7 @@
 #include "core/diffusion/dimr-denoiser.h"
 
 #include "core/base/dimr-error.h"
+#include "core/base/dimr-i18n.h"
 #include "core/image/dimr-recipe.h"
 #include "core/model/dimr-network.h"
 
@@ -122,8 +123,9 @@ advise (DimrDenoiser  *self,
   fits = dimr_denoiser_find_micro_batch (self->model, self->device, &self->settings);
   if (fits == 0)
     return;
-  message = g_strdup_printf ("%s: %u images per evaluation instead of %u fit", (*error)->message, fits,
-                             self->settings.micro_batch);
+  message = g_strdup_printf (ngettext ("%s: %u image per evaluation instead of %u fits",
+                                       "%s: %u images per evaluation instead of %u fit", fits),
+                             (*error)->message, fits, self->settings.micro_batch);
   g_free ((*error)->message);
   (*error)->message = message;
 }
@@ -206,8 +208,8 @@ dimr_denoiser_new (DimrModel                   *model,
   self->y = g_new (gint32, n);
   if (self->x != NULL && self->out != NULL)
     return g_steal_pointer (&self);
-  g_set_error (error, DIMR_ERROR, DIMR_ERROR_MEMORY,
-               "There is not enough memory for %u images per evaluation; use fewer", settings->micro_batch);
+  dimr_error_set (error, DIMR_ERROR_MEMORY,
+                  _("There is not enough memory for %u images per evaluation; use fewer"), settings->micro_batch);
   return NULL;
 }
 

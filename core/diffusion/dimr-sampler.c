@@ -2,6 +2,7 @@
 #include "core/diffusion/dimr-sampler-private.h"
 
 #include "core/base/dimr-error.h"
+#include "core/base/dimr-i18n.h"
 
 #include <math.h>
 #include <string.h>
@@ -122,19 +123,19 @@ check_request (DimrSamplerKind            kind,
 {
   if (n_steps < 1 || n_steps > MAX_STEPS)
     {
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_REQUEST,
-                   "A sampler takes 1 to %d steps, not %u", MAX_STEPS, n_steps);
+      dimr_error_set (error, DIMR_ERROR_REQUEST,
+                      _("A sampler takes 1 to %d steps, not %u"), MAX_STEPS, n_steps);
       return FALSE;
     }
   if (kind >= DIMR_N_SAMPLERS || grid > DIMR_TIME_GRID_LOG_SNR)
     {
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_REQUEST,
-                   "There is no sampler of number %u with time grid %u", (guint) kind, (guint) grid);
+      dimr_error_set (error, DIMR_ERROR_REQUEST,
+                      _("There is no sampler of number %u with time grid %u"), (guint) kind, (guint) grid);
       return FALSE;
     }
   if (!(options->eta >= 0 && options->eta <= 1))
     {
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_REQUEST, "DDIM's eta is from 0 to 1, not %g", options->eta);
+      dimr_error_set (error, DIMR_ERROR_REQUEST, _("DDIM's eta is from 0 to 1, not %g"), options->eta);
       return FALSE;
     }
   return TRUE;
@@ -207,9 +208,9 @@ allocate (DimrSampler  *self,
       ok = ok && self->x0[k] != NULL;
     }
   if (!ok)
-    g_set_error (error, DIMR_ERROR, DIMR_ERROR_MEMORY,
-                 "Not enough memory to sample %" G_GSIZE_FORMAT " values: ask for fewer pictures at a time",
-                 self->n);
+    dimr_error_set (error, DIMR_ERROR_MEMORY,
+                    _("Not enough memory to sample %zu values: ask for fewer pictures at a time"),
+                    self->n);
   return ok;
 }
 
@@ -234,7 +235,7 @@ dimr_sampler_new (DimrSamplerKind            kind,
   if (n == 0)
     {
       g_set_error_literal (error, DIMR_ERROR, DIMR_ERROR_REQUEST,
-                           "A sampler needs at least one value to start from");
+                           _("A sampler needs at least one value to start from"));
       return NULL;
     }
   self->n_steps = n_steps;

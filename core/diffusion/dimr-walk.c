@@ -2,6 +2,7 @@
 #include "core/diffusion/dimr-walk.h"
 
 #include "core/base/dimr-error.h"
+#include "core/base/dimr-i18n.h"
 #include "core/diffusion/dimr-sampler-private.h"
 #include "core/image/dimr-recipe.h"
 
@@ -92,8 +93,9 @@ start_on_device (DimrWalk     *self,
   self->copy = g_try_new (float, (gsize) n_groups * m * len);
   if (padded == NULL || self->copy == NULL)
     {
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_MEMORY,
-                   "There is not enough memory for a batch of %u pictures; use a smaller one", self->n_images);
+      dimr_error_set (error, DIMR_ERROR_MEMORY,
+                      ngettext ("There is not enough memory for a batch of %u picture; choose a smaller model",
+                            "There is not enough memory for a batch of %u pictures; use a smaller one", self->n_images), self->n_images);
       return FALSE;
     }
   for (guint i = 0; i < n_groups * m; i++)
@@ -136,8 +138,9 @@ start_here (DimrWalk                *self,
     self->noise = g_try_new (float, self->n_images * len);
   if (self->eps != NULL && (self->variance != NULL || !variance) && (self->noise != NULL || !draws))
     return TRUE;
-  g_set_error (error, DIMR_ERROR, DIMR_ERROR_MEMORY,
-               "There is not enough memory for a batch of %u pictures; use a smaller one", self->n_images);
+  dimr_error_set (error, DIMR_ERROR_MEMORY,
+                  ngettext ("There is not enough memory for a batch of %u picture; choose a smaller model",
+                            "There is not enough memory for a batch of %u pictures; use a smaller one", self->n_images), self->n_images);
   return FALSE;
 }
 
@@ -343,7 +346,7 @@ dimr_walk_read_x (DimrWalk      *self,
     return FALSE;
   if (!is_there)
     {
-      g_set_error_literal (error, DIMR_ERROR, DIMR_ERROR_DEVICE, "The device did not hand out the picture; try again");
+      g_set_error_literal (error, DIMR_ERROR, DIMR_ERROR_DEVICE, _("The device did not hand out the picture; try again"));
       return FALSE;
     }
   *x = self->copy;

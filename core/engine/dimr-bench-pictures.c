@@ -4,6 +4,7 @@
  */
 #include "core/engine/dimr-bench-private.h"
 
+#include "core/base/dimr-i18n.h"
 #include "core/engine/dimr-engine.h"
 
 #define WARM_UPS 3
@@ -66,7 +67,7 @@ tell_failure (DimrJob  *job,
   if (dimr_job_peek_error (job) != NULL)
     g_propagate_error (error, g_error_copy (dimr_job_peek_error (job)));
   else
-    g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_CANCELLED, "Stopped");
+    g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_CANCELLED, _("Stopped"));
   return FALSE;
 }
 

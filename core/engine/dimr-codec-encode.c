@@ -5,6 +5,7 @@
 #include "core/engine/dimr-codec-private.h"
 
 #include "core/base/dimr-error.h"
+#include "core/base/dimr-i18n.h"
 #include "core/base/dimr-rng.h"
 #include "core/engine/dimr-encoder.h"
 #include "core/image/dimr-png.h"
@@ -73,7 +74,7 @@ list_pictures (Source      *self,
   dir = g_dir_open (input, 0, &reason);
   if (dir == NULL)
     {
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_FILE, "The folder cannot be read: %s", reason->message);
+      dimr_error_set (error, DIMR_ERROR_FILE, _("The folder cannot be read: %s"), reason->message);
       return FALSE;
     }
   while ((name = g_dir_read_name (dir)) != NULL)
@@ -83,8 +84,8 @@ list_pictures (Source      *self,
   self->n = self->paths->len;
   if (self->n > 0 && self->n <= DIMR_CODEC_MAX_BATCH)
     return TRUE;
-  g_set_error (error, DIMR_ERROR, DIMR_ERROR_REQUEST, self->n == 0 ? "%s: there are no PNG files in this folder"
-                                                                   : "%s: there are more PNG files in this folder than fit into one tensor", input);
+  dimr_error_set (error, DIMR_ERROR_REQUEST, self->n == 0 ? _("%s: there are no PNG files in this folder")
+                                                                      : _("%s: there are more PNG files in this folder than fit into one tensor"), input);
   return FALSE;
 }
 
@@ -124,7 +125,7 @@ open_set (Source        *self,
   self->n = (guint) MIN (dimr_dataset_get_n (self->set), G_MAXUINT);
   if (self->n <= DIMR_CODEC_MAX_BATCH)
     return TRUE;
-  g_set_error (error, DIMR_ERROR, DIMR_ERROR_REQUEST, "%s: there are more pictures in it than fit into one tensor", input);
+  dimr_error_set (error, DIMR_ERROR_REQUEST, _("%s: there are more pictures in it than fit into one tensor"), input);
   return FALSE;
 }
 
@@ -170,7 +171,7 @@ open_source (Source                       *self,
   if (shape->dims[0] == self->n && shape->dims[2] == self->height / dimr_autoencoder_get_factor (config) &&
       shape->dims[3] == self->width / dimr_autoencoder_get_factor (config))
     return TRUE;
-  g_set_error (error, DIMR_ERROR, DIMR_ERROR_REQUEST, "%s: the tensor 'noise' has not the size of the latents of 'image'", input);
+  dimr_error_set (error, DIMR_ERROR_REQUEST, _("%s: the tensor 'noise' has not the size of the latents of 'image'"), input);
   return FALSE;
 }
 
@@ -214,8 +215,8 @@ read_picture (const Source  *self,
     return FALSE;
   if (dimr_image_get_height (image) != self->height || dimr_image_get_width (image) != self->width)
     {
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_REQUEST, "%s is %u × %u, but the pictures before it are %u × %u: one tensor holds one size",
-                   path, dimr_image_get_width (image), dimr_image_get_height (image), self->width, self->height);
+      dimr_error_set (error, DIMR_ERROR_REQUEST, _("%s is %u × %u, but the pictures before it are %u × %u: one tensor holds one size"),
+                      path, dimr_image_get_width (image), dimr_image_get_height (image), self->width, self->height);
       return FALSE;
     }
   unpack_pixels (image, planes);

@@ -2,6 +2,7 @@
 #include "core/engine/dimr-codec-private.h"
 
 #include "core/base/dimr-error.h"
+#include "core/base/dimr-i18n.h"
 #include "core/engine/dimr-decoder.h"
 #include "core/image/dimr-png.h"
 #include "core/weights/dimr-safetensors-stream.h"
@@ -24,10 +25,10 @@ dimr_codec_require (DimrWeights  *file,
     return tensor;
   text = shape != NULL ? dimr_shape_to_string (shape) : NULL;
   if (shape == NULL)
-    g_set_error (error, DIMR_ERROR, DIMR_ERROR_REQUEST, "%s: there is no tensor '%s' in it", dimr_weights_get_path (file), name);
+    dimr_error_set (error, DIMR_ERROR_REQUEST, _("%s: there is no tensor '%s' in it"), dimr_weights_get_path (file), name);
   else
-    g_set_error (error, DIMR_ERROR, DIMR_ERROR_REQUEST, "%s: the tensor '%s' is %s, not [B, %" G_GINT64_FORMAT ", H, W]",
-                 dimr_weights_get_path (file), name, text, channels);
+    dimr_error_set (error, DIMR_ERROR_REQUEST, _("%s: the tensor '%s' is %s, not [B, %" PRId64 ", H, W]"),
+                    dimr_weights_get_path (file), name, text, channels);
   return NULL;
 }
 
@@ -78,7 +79,7 @@ make_folder (const char  *path,
 {
   if (g_mkdir_with_parents (path, 0777) == 0)
     return TRUE;
-  g_set_error (error, DIMR_ERROR, DIMR_ERROR_FILE, "The folder %s cannot be made: %s", path, g_strerror (errno));
+  dimr_error_set (error, DIMR_ERROR_FILE, _("The folder %s cannot be made: %s"), path, g_strerror (errno));
   return FALSE;
 }
 
@@ -99,8 +100,8 @@ decode_all (const DimrCodecRequest  *request,
 
   if (picture == NULL)
     {
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_MEMORY, "There is not enough memory for a picture of %u × %u; decode smaller latents",
-                   result->width, result->height);
+      dimr_error_set (error, DIMR_ERROR_MEMORY, _("There is not enough memory for a picture of %u × %u; decode smaller latents"),
+                      result->width, result->height);
       return FALSE;
     }
   if (one_file)

@@ -2,6 +2,7 @@
 #include "core/engine/dimr-decoder.h"
 
 #include "core/base/dimr-error.h"
+#include "core/base/dimr-i18n.h"
 #include "core/engine/dimr-tiles.h"
 
 #include <math.h>
@@ -183,7 +184,7 @@ new_planned (DimrAutoencoder            *autoencoder,
   self->config = dimr_autoencoder_peek_config (autoencoder);
   if (self->config->decoder_blocks == 0)
     {
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_MODEL, "%s: this autoencoder has no decoder", dimr_autoencoder_get_path (autoencoder));
+      dimr_error_set (error, DIMR_ERROR_MODEL, _("%s: this autoencoder has no decoder"), dimr_autoencoder_get_path (autoencoder));
       return NULL;
     }
   return choose (self, error) ? g_steal_pointer (&self) : NULL;
@@ -265,8 +266,8 @@ make_map (DimrDecoder   *self,
   map = g_try_new (float, n);
   if (map == NULL)
     {
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_MEMORY, "There is not enough memory to decode a latent of %u × %u",
-                   self->settings.width, self->settings.height);
+      dimr_error_set (error, DIMR_ERROR_MEMORY, _("There is not enough memory to decode a latent of %u × %u"),
+                      self->settings.width, self->settings.height);
       return NULL;
     }
   dimr_program_write (self->part.program, dimr_plan_get_input (self->part.plan, "z"), self->z,

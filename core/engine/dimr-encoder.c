@@ -2,6 +2,7 @@
 #include "core/engine/dimr-encoder.h"
 
 #include "core/base/dimr-error.h"
+#include "core/base/dimr-i18n.h"
 
 struct _DimrEncoder
 {
@@ -31,7 +32,7 @@ dimr_encoder_new (DimrAutoencoder  *autoencoder,
   config = dimr_autoencoder_peek_config (autoencoder);
   if (config->encoder_blocks == 0)
     {
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_MODEL, "%s: this autoencoder has no encoder", dimr_autoencoder_get_path (autoencoder));
+      dimr_error_set (error, DIMR_ERROR_MODEL, _("%s: this autoencoder has no encoder"), dimr_autoencoder_get_path (autoencoder));
       return NULL;
     }
   graph = dimr_autoencoder_build_encoder (config, 1, height, width, error);

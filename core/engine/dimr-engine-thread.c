@@ -2,6 +2,7 @@
 #include "core/engine/dimr-engine-thread.h"
 
 #include "core/base/dimr-error.h"
+#include "core/base/dimr-i18n.h"
 #include "core/engine/dimr-job-private.h"
 #include "core/engine/dimr-worker.h"
 #include "core/graph/dimr-device.h"
@@ -158,8 +159,8 @@ open_best (guint    n_threads,
       if (device != NULL)
         {
           if (strcmp (backends[i]->id, "cpu") == 0)
-            *note = first_reason != NULL ? g_strdup_printf ("%s; pictures are computed on the CPU.", first_reason->message)
-                                         : g_strdup ("No NVIDIA GPU is used here: pictures are computed on the CPU.");
+            *note = first_reason != NULL ? g_strdup_printf (_("%s; pictures are computed on the CPU."), first_reason->message)
+                                         : g_strdup (_("No NVIDIA GPU is used here: pictures are computed on the CPU."));
           return device;
         }
       if (first_reason == NULL)
@@ -168,7 +169,7 @@ open_best (guint    n_threads,
   if (first_reason != NULL)
     g_propagate_error (error, g_steal_pointer (&first_reason));
   else
-    g_set_error (error, DIMR_ERROR, DIMR_ERROR_DEVICE, "This program was built without any compute device");
+    dimr_error_set (error, DIMR_ERROR_DEVICE, _("This program was built without any compute device"));
   return NULL;
 }
 
@@ -207,7 +208,7 @@ use_device (DimrEngineThread *self,
   else if (dimr_worker_peek_lost (self->worker) != NULL)
     tell (self, g_strdup_printf ("%s.", error->message), dimr_worker_peek_lost (self->worker));
   else
-    tell (self, g_strdup_printf ("%s; pictures are computed on %s.", error->message, dimr_device_get_name (self->device)), NULL);
+    tell (self, g_strdup_printf (_("%s; pictures are computed on %s."), error->message, dimr_device_get_name (self->device)), NULL);
 }
 
 /* ---- the thread ---- */

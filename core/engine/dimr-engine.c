@@ -2,6 +2,7 @@
 #include "core/engine/dimr-engine.h"
 
 #include "core/base/dimr-error.h"
+#include "core/base/dimr-i18n.h"
 #include "core/base/dimr-rng.h"
 #include "core/diffusion/dimr-denoiser.h"
 #include "core/engine/dimr-engine-thread.h"
@@ -368,11 +369,11 @@ check_classes (DimrModel          *model,
   if (!dimr_model_is_conditional (model))
     return TRUE;
   if (request->n_classes == 0)
-    return dimr_error_refuse (error, "Choose at least one class");
+    return dimr_error_refuse (error, _("Choose at least one class"));
   for (guint i = 0; i < request->n_classes; i++)
     if (request->classes[i] != DIMR_CLASS_NONE &&
         (request->classes[i] < 0 || request->classes[i] >= (int) dimr_config_get_n_classes (config)))
-      return dimr_error_refuse (error, "Class %d is none of this model's, which are 0 to %u", request->classes[i],
+      return dimr_error_refuse (error, _("Class %d is none of this model's, which are 0 to %u"), request->classes[i],
                                 dimr_config_get_n_classes (config) - 1);
   return TRUE;
 }
@@ -388,8 +389,8 @@ check_trace (const DimrRequest  *request,
 
   if (!request->trace || bytes <= memory)
     return TRUE;
-  return dimr_error_refuse (error, "A trace of so many pictures and steps takes %" G_GUINT64_FORMAT " MiB, and there are %" G_GUINT64_FORMAT
-                            " MiB of memory; trace fewer pictures", bytes >> 20, memory >> 20);
+  return dimr_error_refuse (error, _("A trace of so many pictures and steps takes %" PRIu64 " MiB, and there are %" PRIu64
+                                     " MiB of memory; trace fewer pictures"), bytes >> 20, memory >> 20);
 }
 
 static gboolean
@@ -401,48 +402,48 @@ check_request (DimrModel          *model,
   guint64 n_images, wanted;
 
   if (model == NULL)
-    return dimr_error_refuse (error, "Load a model first");
+    return dimr_error_refuse (error, _("Load a model first"));
   config = dimr_model_peek_config (model);
   n_images = (guint64) MAX (request->n_classes, 1) * request->count;
   wanted = n_images * config->channels * config->image_size * config->image_size;
   if (!check_classes (model, request, error))
     return FALSE;
   if (request->count < 1 || n_images > 1000000)
-    return dimr_error_refuse (error, "A request has 1 to 1,000,000 images, not %" G_GUINT64_FORMAT, n_images);
+    return dimr_error_refuse (error, _("A request has 1 to 1,000,000 images, not %" PRIu64), n_images);
   if (request->first_index > DIMR_RNG_N_IMAGES - n_images)
-    return dimr_error_refuse (error, "The numbers of pictures end at %" G_GUINT64_FORMAT ", so these cannot begin at %" G_GUINT64_FORMAT,
+    return dimr_error_refuse (error, _("The numbers of pictures end at %" PRIu64 ", so these cannot begin at %" PRIu64),
                               DIMR_RNG_N_IMAGES - 1, request->first_index);
   if (request->n_steps < 1 || request->n_steps > 1000)
-    return dimr_error_refuse (error, "Steps are between 1 and 1000, not %u", request->n_steps);
+    return dimr_error_refuse (error, _("Steps are between 1 and 1000, not %u"), request->n_steps);
   if (request->batch < 1)
-    return dimr_error_refuse (error, "A batch has at least one image");
+    return dimr_error_refuse (error, _("A batch has at least one image"));
   if (request->micro_batch > DIMR_MAX_MICRO_BATCH)
-    return dimr_error_refuse (error, "One evaluation computes at most %d images, not %u", DIMR_MAX_MICRO_BATCH, request->micro_batch);
+    return dimr_error_refuse (error, _("One evaluation computes at most %d images, not %u"), DIMR_MAX_MICRO_BATCH, request->micro_batch);
   if (request->reuse_low_branches > 1 && dimr_config_get_n_branches (config) < 2)
-    return dimr_error_refuse (error, "This model has a single branch, so no lower branches can be reused");
+    return dimr_error_refuse (error, _("This model has a single branch, so no lower branches can be reused"));
   if (!(request->guidance.scale >= 0 && request->guidance.scale <= 100))
-    return dimr_error_refuse (error, "Guidance is between 0 and 100, not %g", request->guidance.scale);
+    return dimr_error_refuse (error, _("Guidance is between 0 and 100, not %g"), request->guidance.scale);
   if (request->guidance.kind == DIMR_GUIDANCE_COSINE && !(request->guidance.power > 0 && request->guidance.power <= 100))
-    return dimr_error_refuse (error, "The power of the guidance curve is above 0 and at most 100, not %g", request->guidance.power);
+    return dimr_error_refuse (error, _("The power of the guidance curve is above 0 and at most 100, not %g"), request->guidance.power);
   if (dimr_sampler_kind_has_options (request->sampler) && request->time_grid != DIMR_TIME_GRID_UNIFORM)
-    return dimr_error_refuse (error, "%s has steps of its own, so their grid has to be uniform",
+    return dimr_error_refuse (error, _("%s has steps of its own, so their grid has to be uniform"),
                               dimr_sampler_kind_get_label (request->sampler));
   if (!dimr_sampler_kind_has_options (request->sampler) && (request->options.clip || request->options.eta != 0))
-    return dimr_error_refuse (error, "%s knows neither eta nor clipping", dimr_sampler_kind_get_label (request->sampler));
+    return dimr_error_refuse (error, _("%s knows neither eta nor clipping"), dimr_sampler_kind_get_label (request->sampler));
   if (!(request->options.eta >= 0 && request->options.eta <= 1) ||
       (request->options.eta > 0 && request->sampler != DIMR_SAMPLER_DDIM))
-    return dimr_error_refuse (error, "Eta is from 0 to 1 and belongs to DDIM");
+    return dimr_error_refuse (error, _("Eta is from 0 to 1 and belongs to DDIM"));
   if (request->guidance.channels > config->channels)
-    return dimr_error_refuse (error, "This model has %u channels to be guided, not %u", config->channels, request->guidance.channels);
+    return dimr_error_refuse (error, _("This model has %u channels to be guided, not %u"), config->channels, request->guidance.channels);
   if (dimr_guidance_is_on (&request->guidance) && config->num_classes > 0 && !config->has_null_class)
-    return dimr_error_refuse (error, "This model was trained without a null class, so its guidance has to be 1");
+    return dimr_error_refuse (error, _("This model was trained without a null class, so its guidance has to be 1"));
   if (!check_trace (request, wanted, error))
     return FALSE;
   if (request->noises != NULL && request->n_noises != request->n_steps * wanted)
-    return dimr_error_refuse (error, "The noise of the steps has %" G_GSIZE_FORMAT " values, but %u steps need %" G_GUINT64_FORMAT,
+    return dimr_error_refuse (error, _("The noise of the steps has %zu values, but %u steps need %" PRIu64),
                               request->n_noises, request->n_steps, request->n_steps * wanted);
   if (request->noise != NULL && request->n_noise != wanted)
-    return dimr_error_refuse (error, "The starting noise has %" G_GSIZE_FORMAT " values, but these images need %" G_GUINT64_FORMAT,
+    return dimr_error_refuse (error, _("The starting noise has %zu values, but these images need %" PRIu64),
                               request->n_noise, wanted);
   return TRUE;
 }

@@ -2,6 +2,7 @@
 #include "core/engine/dimr-forward.h"
 
 #include "core/base/dimr-error.h"
+#include "core/base/dimr-i18n.h"
 #include "core/graph/dimr-device.h"
 #include "core/model/dimr-network.h"
 #include "core/weights/dimr-safetensors-writer.h"
@@ -42,9 +43,11 @@ require (DimrWeights  *file,
   if (shape != NULL && shape->n_dims == n_dims && shape->dims[0] >= 1 && shape->dims[0] <= 65536 &&
       (batch == 0 || shape->dims[0] == batch))
     return tensor;
-  g_set_error (error, DIMR_ERROR, DIMR_ERROR_REQUEST, "%s: %s '%s' %s", dimr_weights_get_path (file),
-               tensor == NULL ? "there is no tensor" : "the tensor", name,
-               tensor == NULL ? "in it" : n_dims == 4 ? "is not [B, C, H, W]" : "is not [B] with the B of 'x'");
+  dimr_error_set (error, DIMR_ERROR_REQUEST,
+                  tensor == NULL ? _("%s: there is no tensor '%s' in it")
+                  : n_dims == 4 ? _("%s: the tensor '%s' is not [B, C, H, W]")
+                                : _("%s: the tensor '%s' is not [B] with the B of 'x'"),
+                  dimr_weights_get_path (file), name);
   return NULL;
 }
 
@@ -61,8 +64,8 @@ read_classes (Inputs            *self,
     {
       if (values[i] < 0 || values[i] >= (gint64) config->num_classes)
         {
-          g_set_error (error, DIMR_ERROR, DIMR_ERROR_REQUEST, "Entry %u of 'y' is %" G_GINT64_FORMAT
-                       ", but the classes of this model are 0 to %u", i, values[i], config->num_classes - 1);
+          dimr_error_set (error, DIMR_ERROR_REQUEST, _("Entry %u of 'y' is %" PRId64
+                                                                   ", but the classes of this model are 0 to %u"), i, values[i], config->num_classes - 1);
           return FALSE;
         }
       self->y[i] = (gint32) values[i];
@@ -87,7 +90,7 @@ read_inputs (Inputs            *self,
       shape->dims[2] > 65536 || shape->dims[3] > 65536)
     {
       g_autofree char *text = dimr_shape_to_string (shape);
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_SHAPE, "'x' is %s, but this model has %u channels", text, config->channels);
+      dimr_error_set (error, DIMR_ERROR_SHAPE, _("'x' is %s, but this model has %u channels"), text, config->channels);
       return FALSE;
     }
   self->batch = (guint) shape->dims[0];
@@ -100,7 +103,7 @@ read_inputs (Inputs            *self,
   self->time = time != NULL ? dimr_tensor_dup_f32 (time) : NULL;
   if (self->x == NULL || (time != NULL && self->time == NULL))
     {
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_MEMORY, "There is not enough memory for the input");
+      dimr_error_set (error, DIMR_ERROR_MEMORY, _("There is not enough memory for the input"));
       return FALSE;
     }
   if (config->num_classes == 0 || classifies)
@@ -165,8 +168,8 @@ collect_outputs (const DimrGraph     *graph,
         wanted[node] = TRUE;
       else
         {
-          g_set_error (error, DIMR_ERROR, DIMR_ERROR_REQUEST, "The network has no node '%s' (did you mean '%s'?)",
-                       taps[i], find_near (graph, taps[i]));
+          dimr_error_set (error, DIMR_ERROR_REQUEST, _("The network has no node '%s' (did you mean '%s'?)"),
+                          taps[i], find_near (graph, taps[i]));
           return NULL;
         }
     }
@@ -200,7 +203,7 @@ write_outputs (DimrProgram   *program,
 
       if (data == NULL)
         {
-          g_set_error (error, DIMR_ERROR, DIMR_ERROR_MEMORY, "There is not enough memory for the output '%s'", node->name);
+          dimr_error_set (error, DIMR_ERROR_MEMORY, _("There is not enough memory for the output '%s'"), node->name);
           return FALSE;
         }
       dimr_program_read (program, id, data, n);

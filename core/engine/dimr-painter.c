@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/engine/dimr-painter.h"
 
+#include "core/base/dimr-i18n.h"
 #include "core/engine/dimr-decoder.h"
 
 struct _DimrPainter
@@ -149,8 +150,8 @@ dimr_painter_describe_missing (DimrModel *model)
 
   if (dimr_model_peek_config (model)->channels != 4 || dimr_model_get_autoencoder (model) != NULL)
     return NULL;
-  return "This model makes latents, and Stable Diffusion's autoencoder, which makes pictures of them, was not found: "
-         "what is shown is a rough projection; import autoencoder_kl_ema.pth (as published with U-ViT) or "
-         "diffusion_pytorch_model.safetensors of stabilityai/sd-vae-ft-ema (Hugging Face) into the library, put it beside the model, "
-         "or name it with --autoencoder or in the preferences.";
+  return _("This model makes latents, and Stable Diffusion's autoencoder, which makes pictures of them, was not found: "
+           "what is shown is a rough projection; import autoencoder_kl_ema.pth (as published with U-ViT) or "
+           "diffusion_pytorch_model.safetensors of stabilityai/sd-vae-ft-ema (Hugging Face) into the library, put it beside the model, "
+           "or name it with --autoencoder or in the preferences.");
 }

@@ -3,6 +3,7 @@
 
 #include "core/base/dimr-checked.h"
 #include "core/base/dimr-error.h"
+#include "core/base/dimr-i18n.h"
 
 #include <math.h>
 
@@ -155,9 +156,9 @@ dimr_tiles_plan (DimrTiles                    *self,
   *self = best;
   if (best.cut > 0)
     return TRUE;
-  g_set_error (error, DIMR_ERROR, DIMR_ERROR_MEMORY,
-               "Decoding a latent of %u × %u needs at least %" G_GUINT64_FORMAT " MiB of memory, in the smallest tiles, and %"
-               G_GUINT64_FORMAT " MiB may be used", width, height, (least >> 20) + 1, memory >> 20);
+  dimr_error_set (error, DIMR_ERROR_MEMORY,
+                  _("Decoding a latent of %u × %u needs at least %" PRIu64 " MiB of memory, in the smallest tiles, and %"
+                    PRIu64 " MiB may be used"), width, height, (least >> 20) + 1, memory >> 20);
   return FALSE;
 }
 

@@ -3,6 +3,7 @@
 
 #include "core/base/dimr-error.h"
 #include "core/base/dimr-file.h"
+#include "core/base/dimr-i18n.h"
 #include "core/base/dimr-rng.h"
 #include "core/diffusion/dimr-walk.h"
 #include "core/engine/dimr-pace.h"
@@ -377,7 +378,8 @@ allocate (Run     *self,
   self->y = g_new (int, batch);
   if (self->x != NULL)
     return TRUE;
-  g_set_error (error, DIMR_ERROR, DIMR_ERROR_MEMORY, "There is not enough memory for a batch of %u pictures; use a smaller one", batch);
+  dimr_error_set (error, DIMR_ERROR_MEMORY, ngettext ("There is not enough memory for a batch of %u picture; choose a smaller model",
+                            "There is not enough memory for a batch of %u pictures; use a smaller one", batch), batch);
   return FALSE;
 }
 
@@ -454,8 +456,9 @@ choose_smaller_micro_batch (Run          *self,
   fits = dimr_denoiser_find_micro_batch (self->model, self->worker->device, &settings);
   if (fits == 0)
     return FALSE;
-  note = g_strdup_printf ("The free memory of %s is enough for %u images per evaluation instead of %u.", self->device.name,
-                          fits, dimr_device_get_micro_batch (self->worker->device));
+  note = g_strdup_printf (ngettext ("The free memory of %s is enough for %u image per evaluation instead of %u.",
+                                    "The free memory of %s is enough for %u images per evaluation instead of %u.", fits),
+                          self->device.name, fits, dimr_device_get_micro_batch (self->worker->device));
   self->device.micro_batch = fits;
   dimr_job_post_device (self->job, &self->device, note);
   return TRUE;

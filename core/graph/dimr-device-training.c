@@ -2,6 +2,7 @@
 #include "core/graph/dimr-device-training.h"
 
 #include "core/base/dimr-error.h"
+#include "core/base/dimr-i18n.h"
 
 G_DEFINE_ABSTRACT_TYPE (DimrDeviceTraining, dimr_device_training, G_TYPE_OBJECT)
 
@@ -83,7 +84,7 @@ dimr_device_training_join (DimrDeviceTraining  *self,
   g_return_val_if_fail (DIMR_IS_DEVICE_TRAINING (self) && group != NULL, FALSE);
   if (DIMR_DEVICE_TRAINING_GET_CLASS (self)->join != NULL)
     return DIMR_DEVICE_TRAINING_GET_CLASS (self)->join (self, group, cancellable, error);
-  g_set_error_literal (error, DIMR_ERROR, DIMR_ERROR_UNSUPPORTED, "This kind of device exchanges nothing with others of its kind");
+  g_set_error_literal (error, DIMR_ERROR, DIMR_ERROR_UNSUPPORTED, _("This kind of device exchanges nothing with others of its kind"));
   return FALSE;
 }
 

@@ -2,6 +2,7 @@
 #include "core/graph/dimr-device.h"
 
 #include "core/base/dimr-error.h"
+#include "core/base/dimr-i18n.h"
 
 #include <string.h>
 
@@ -156,9 +157,9 @@ dimr_device_check_precision (DimrDevice     *self,
     return klass->check_precision (self, precision, error);
   if (precision != DIMR_PRECISION_F8)
     return TRUE;
-  g_set_error (error, DIMR_ERROR, DIMR_ERROR_UNSUPPORTED,
-               "%s has no products in float8, which takes an NVIDIA GPU of compute capability 9; use --precision bf16 or f32",
-               dimr_device_get_name (self));
+  dimr_error_set (error, DIMR_ERROR_UNSUPPORTED,
+                  _("%s has no products in float8, which takes an NVIDIA GPU of compute capability 9; use --precision bf16 or f32"),
+                  dimr_device_get_name (self));
   return FALSE;
 }
 
@@ -184,7 +185,7 @@ dimr_device_new_walk (DimrDevice          *self,
   klass = DIMR_DEVICE_GET_CLASS (self);
   if (klass->new_walk != NULL)
     return klass->new_walk (self, spec, error);
-  g_set_error (error, DIMR_ERROR, DIMR_ERROR_UNSUPPORTED, "%s keeps no sampler's walk", dimr_device_get_name (self));
+  dimr_error_set (error, DIMR_ERROR_UNSUPPORTED, _("%s keeps no sampler's walk"), dimr_device_get_name (self));
   return NULL;
 }
 
@@ -199,7 +200,7 @@ dimr_device_new_training (DimrDevice              *self,
   klass = DIMR_DEVICE_GET_CLASS (self);
   if (klass->new_training != NULL)
     return klass->new_training (self, spec, error);
-  g_set_error (error, DIMR_ERROR, DIMR_ERROR_UNSUPPORTED, "%s keeps nothing for training", dimr_device_get_name (self));
+  dimr_error_set (error, DIMR_ERROR_UNSUPPORTED, _("%s keeps nothing for training"), dimr_device_get_name (self));
   return NULL;
 }
 
@@ -300,7 +301,7 @@ dimr_program_reload (DimrProgram  *self,
 
   if (DIMR_PROGRAM_GET_CLASS (self)->reload != NULL)
     return DIMR_PROGRAM_GET_CLASS (self)->reload (self, error);
-  g_set_error_literal (error, DIMR_ERROR, DIMR_ERROR_UNSUPPORTED, "This device cannot train: its parameters are fixed");
+  g_set_error_literal (error, DIMR_ERROR, DIMR_ERROR_UNSUPPORTED, _("This device cannot train: its parameters are fixed"));
   return FALSE;
 }
 
@@ -313,7 +314,7 @@ dimr_program_profile (DimrProgram  *self,
 
   if (DIMR_PROGRAM_GET_CLASS (self)->profile != NULL)
     return DIMR_PROGRAM_GET_CLASS (self)->profile (self, seconds, error);
-  g_set_error_literal (error, DIMR_ERROR, DIMR_ERROR_UNSUPPORTED, "This device has no clock for single operations");
+  g_set_error_literal (error, DIMR_ERROR, DIMR_ERROR_UNSUPPORTED, _("This device has no clock for single operations"));
   return FALSE;
 }
 
@@ -391,7 +392,7 @@ open_first (guint    n_threads,
   if (reason != NULL)
     g_propagate_error (error, g_steal_pointer (&reason));
   else
-    g_set_error (error, DIMR_ERROR, DIMR_ERROR_DEVICE, "This program was built without any compute device");
+    dimr_error_set (error, DIMR_ERROR_DEVICE, _("This program was built without any compute device"));
   return NULL;
 }
 
@@ -410,8 +411,8 @@ dimr_device_open (const char  *spec,
   parts = g_strsplit (spec, ":", 2);
   if (parts[0] == NULL || (parts[1] != NULL && !g_ascii_string_to_unsigned (parts[1], 10, 0, 1023, &index, NULL)))
     {
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_REQUEST,
-                   "'%s' is no device: write auto, cpu, cuda or cuda:1", spec);
+      dimr_error_set (error, DIMR_ERROR_REQUEST,
+                      _("'%s' is no device: write auto, cpu, cuda or cuda:1"), spec);
       return NULL;
     }
   for (guint i = 0; i < n_backends; i++)
@@ -427,10 +428,10 @@ dimr_device_open (const char  *spec,
       if (reason != NULL)
         g_propagate_error (error, g_steal_pointer (&reason));
       else
-        g_set_error (error, DIMR_ERROR, DIMR_ERROR_DEVICE, "There is no device '%s' here: %s has %u", spec, parts[0], n);
+        dimr_error_set (error, DIMR_ERROR_DEVICE, _("There is no device '%s' here: %s has %u"), spec, parts[0], n);
       return NULL;
     }
-  g_set_error (error, DIMR_ERROR, DIMR_ERROR_DEVICE,
-               "This program was built without the device '%s'; use --device cpu", parts[0]);
+  dimr_error_set (error, DIMR_ERROR_DEVICE,
+                  _("This program was built without the device '%s'; use --device cpu"), parts[0]);
   return NULL;
 }

@@ -25,7 +25,7 @@ static inline gboolean
 mismatch (GError    **error,
           const char *expected)
 {
-  g_set_error (error, DIMR_ERROR, DIMR_ERROR_SHAPE, "expected %s", expected);
+  dimr_error_set (error, DIMR_ERROR_SHAPE, "expected %s", expected);
   return FALSE;
 }
 

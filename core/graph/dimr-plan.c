@@ -3,6 +3,7 @@
 
 #include "core/base/dimr-checked.h"
 #include "core/base/dimr-error.h"
+#include "core/base/dimr-i18n.h"
 #include "core/graph/dimr-arena.h"
 #include "core/graph/dimr-device.h"
 
@@ -233,10 +234,10 @@ check_memory (DimrPlan    *self,
   dimr_device_get_memory (device, &total, &available);
   if (!dimr_checked_add (needed, self->param_bytes, &needed) || needed > available)
     {
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_MEMORY,
-                   "This needs %" G_GUINT64_FORMAT " MiB of memory and %s has %" G_GUINT64_FORMAT
-                   " MiB free; use a smaller batch or a smaller model",
-                   needed >> 20, dimr_device_get_name (device), available >> 20);
+      dimr_error_set (error, DIMR_ERROR_MEMORY,
+                      _("This needs %" PRIu64 " MiB of memory and %s has %" PRIu64
+                        " MiB free; use a smaller batch or a smaller model"),
+                      needed >> 20, dimr_device_get_name (device), available >> 20);
       return FALSE;
     }
   return TRUE;

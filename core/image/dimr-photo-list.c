@@ -2,6 +2,7 @@
 #include "core/image/dimr-photo.h"
 
 #include "core/base/dimr-error.h"
+#include "core/base/dimr-i18n.h"
 
 #include <string.h>
 #include <sys/stat.h>
@@ -58,7 +59,7 @@ walk (const char    *folder,
     return FALSE;
   if (dir == NULL)
     {
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_FILE, "The folder “%s” could not be read: %s.", folder, local_error->message);
+      dimr_error_set (error, DIMR_ERROR_FILE, _("The folder “%s” could not be read: %s."), folder, local_error->message);
       return FALSE;
     }
   if (stat (folder, &info) == 0)

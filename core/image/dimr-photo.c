@@ -2,6 +2,7 @@
 #include "core/image/dimr-photo.h"
 
 #include "core/base/dimr-error.h"
+#include "core/base/dimr-i18n.h"
 #include "core/image/dimr-png.h"
 
 #include <math.h>
@@ -84,18 +85,18 @@ read_guarded (JpegReader   *self,
   jpeg_mem_src (jpeg, data, size);
   jpeg_read_header (jpeg, TRUE);
   if (jpeg->image_width > MAX_SIDE || jpeg->image_height > MAX_SIDE)
-    refuse (self, "it has more than 16384 pixels a side");
+    refuse (self, _("it has more than 16384 pixels a side"));
   if ((guint64) jpeg->image_width * jpeg->image_height / MAX_PIXELS_PER_BYTE > size)
-    refuse (self, "it is too short for its width and height");
+    refuse (self, _("it is too short for its width and height"));
   if (jpeg->jpeg_color_space == JCS_CMYK || jpeg->jpeg_color_space == JCS_YCCK)
-    refuse (self, "its colours are meant for printing (CMYK)");
+    refuse (self, _("its colours are meant for printing (CMYK)"));
   choose_scale (jpeg, side);
   jpeg->out_color_space = JCS_RGB;
   jpeg_start_decompress (jpeg);
   self->pixels = g_try_malloc_n ((gsize) jpeg->output_width * jpeg->output_height, 4);
   self->line = g_try_malloc_n (jpeg->output_width, 3);
   if (self->pixels == NULL || self->line == NULL)
-    refuse (self, "there is not enough memory for its pixels");
+    refuse (self, _("there is not enough memory for its pixels"));
   while (jpeg->output_scanline < jpeg->output_height)
     {
       guint8 *out = self->pixels + (gsize) jpeg->output_scanline * jpeg->output_width * 4;
@@ -133,7 +134,7 @@ decode_jpeg (GBytes      *bytes,
       image = dimr_image_new (reader.jpeg.output_width, reader.jpeg.output_height, pixels);
     }
   else
-    g_set_error (error, DIMR_ERROR, DIMR_ERROR_FORMAT, "%s cannot be read as a JPEG picture: %s.", name, reader.failure.message);
+    dimr_error_set (error, DIMR_ERROR_FORMAT, _("%s cannot be read as a JPEG picture: %s."), name, reader.failure.message);
   jpeg_destroy_decompress (&reader.jpeg);
   g_free (reader.pixels);
   g_free (reader.line);
@@ -155,7 +156,7 @@ dimr_photo_decode (GBytes      *bytes,
     return decode_jpeg (bytes, name, side, error);
   if (size >= 4 && memcmp (data, "\x89PNG", 4) == 0)
     return dimr_png_decode (bytes, name, NULL, error);
-  g_set_error (error, DIMR_ERROR, DIMR_ERROR_FORMAT, "%s is neither a JPEG nor a PNG picture.", name);
+  dimr_error_set (error, DIMR_ERROR_FORMAT, _("%s is neither a JPEG nor a PNG picture."), name);
   return NULL;
 }
 

@@ -3,6 +3,7 @@
 
 #include "core/base/dimr-error.h"
 #include "core/base/dimr-file.h"
+#include "core/base/dimr-i18n.h"
 
 #include <png.h>
 #include <string.h>
@@ -90,7 +91,7 @@ on_read (png_structp png,
   Reader *reader = png_get_io_ptr (png);
 
   if (size > reader->size - reader->position)
-    png_error (png, "the file ends too early");
+    png_error (png, _("the file ends too early"));
   memcpy (data, reader->data + reader->position, size);
   reader->position += size;
 }
@@ -179,9 +180,9 @@ dimr_png_encode (DimrImage         *image,
     }
 
   if (writer.rows == NULL || writer.info == NULL)
-    g_set_error_literal (error, DIMR_ERROR, DIMR_ERROR_MEMORY, "There is not enough memory to encode the picture.");
+    g_set_error_literal (error, DIMR_ERROR, DIMR_ERROR_MEMORY, _("There is not enough memory to encode the picture."));
   else if (!write_guarded (&writer))
-    g_set_error (error, DIMR_ERROR, DIMR_ERROR_FILE, "The picture could not be encoded as PNG: %s.", writer.message);
+    dimr_error_set (error, DIMR_ERROR_FILE, _("The picture could not be encoded as PNG: %s."), writer.message);
   else
     ok = TRUE;
 
@@ -255,7 +256,7 @@ set_transforms (Reader *reader)
   png_set_interlace_handling (reader->png);
   png_read_update_info (reader->png, reader->info);
   if (png_get_rowbytes (reader->png, reader->info) != (gsize) reader->width * 4)
-    png_error (reader->png, "its pixels are of an unknown kind");
+    png_error (reader->png, _("its pixels are of an unknown kind"));
 }
 
 static gboolean
@@ -276,12 +277,12 @@ read_guarded (Reader *reader)
     return TRUE;
 
   if (!is_plausible (reader))
-    png_error (reader->png, "it is too short for its width and height");
+    png_error (reader->png, _("it is too short for its width and height"));
   set_transforms (reader);
   reader->pixels = g_try_malloc_n ((gsize) reader->width * reader->height, 4);
   reader->rows = g_try_new (png_bytep, reader->height);
   if (reader->pixels == NULL || reader->rows == NULL)
-    png_error (reader->png, "there is not enough memory for its pixels");
+    png_error (reader->png, _("there is not enough memory for its pixels"));
   for (guint y = 0; y < reader->height; y++)
     reader->rows[y] = reader->pixels + (gsize) y * reader->width * 4;
   png_read_image (reader->png, reader->rows);
@@ -302,7 +303,7 @@ reader_run (Reader      *reader,
   reader->data = g_bytes_get_data (bytes, &reader->size);
   if (reader->size < 8 || png_sig_cmp (reader->data, 0, 8) != 0)
     {
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_FORMAT, "%s is not a PNG picture.", name);
+      dimr_error_set (error, DIMR_ERROR_FORMAT, _("%s is not a PNG picture."), name);
       return FALSE;
     }
   reader->png = png_create_read_struct (PNG_LIBPNG_VER_STRING, reader->message, on_error, on_warning);
@@ -311,13 +312,13 @@ reader_run (Reader      *reader,
   if (reader->info == NULL)
     {
       png_destroy_read_struct (&reader->png, NULL, NULL);
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_MEMORY, "There is not enough memory to read %s.", name);
+      dimr_error_set (error, DIMR_ERROR_MEMORY, _("There is not enough memory to read %s."), name);
       return FALSE;
     }
   ok = read_guarded (reader);
   png_destroy_read_struct (&reader->png, &reader->info, NULL);
   if (!ok)
-    g_set_error (error, DIMR_ERROR, DIMR_ERROR_FORMAT, "%s cannot be read as a PNG picture: %s.", name, reader->message);
+    dimr_error_set (error, DIMR_ERROR_FORMAT, _("%s cannot be read as a PNG picture: %s."), name, reader->message);
   return ok;
 }
 
@@ -341,7 +342,7 @@ reader_dup_recipe (Reader  *reader,
 
   if (reader->json == NULL && reader->parameters == NULL)
     {
-      g_set_error_literal (error, DIMR_ERROR, DIMR_ERROR_FORMAT, "The picture carries no settings.");
+      g_set_error_literal (error, DIMR_ERROR, DIMR_ERROR_FORMAT, _("The picture carries no settings."));
       return NULL;
     }
   if (reader->json == NULL)
@@ -364,11 +365,11 @@ read_file (const char  *path,
   info = g_file_query_info (file, G_FILE_ATTRIBUTE_STANDARD_SIZE "," G_FILE_ATTRIBUTE_STANDARD_TYPE,
                             G_FILE_QUERY_INFO_NONE, NULL, &local_error);
   if (info != NULL && g_file_info_get_file_type (info) != G_FILE_TYPE_REGULAR)
-    g_set_error (error, DIMR_ERROR, DIMR_ERROR_FILE, "“%s” is not a file.", path);
+    dimr_error_set (error, DIMR_ERROR_FILE, _("“%s” is not a file."), path);
   else if (info != NULL && (guint64) g_file_info_get_size (info) > MAX_FILE_BYTES)
-    g_set_error (error, DIMR_ERROR, DIMR_ERROR_FORMAT, "“%s” is larger than any picture that is read here (1 GiB).", path);
+    dimr_error_set (error, DIMR_ERROR_FORMAT, _("“%s” is larger than any picture that is read here (1 GiB)."), path);
   else if (info == NULL || (bytes = g_file_load_bytes (file, NULL, NULL, &local_error)) == NULL)
-    g_set_error (error, DIMR_ERROR, DIMR_ERROR_FILE, "“%s” could not be read: %s.", path, local_error->message);
+    dimr_error_set (error, DIMR_ERROR_FILE, _("“%s” could not be read: %s."), path, local_error->message);
   return bytes;
 }
 

@@ -2,6 +2,7 @@
 #include "core/image/dimr-recipe.h"
 
 #include "core/base/dimr-error.h"
+#include "core/base/dimr-i18n.h"
 #include "core/classes/dimr-classes.h"
 
 #include <json-glib/json-glib.h>
@@ -175,8 +176,8 @@ wrong_setting (const char  *key,
                const char  *value,
                GError     **error)
 {
-  g_set_error (error, DIMR_ERROR, DIMR_ERROR_FORMAT,
-               "The picture's settings cannot be used: its %s is “%s”.", key, value);
+  dimr_error_set (error, DIMR_ERROR_FORMAT,
+                  _("The picture's settings cannot be used: its %s is “%s”."), key, value);
   return FALSE;
 }
 
@@ -325,7 +326,7 @@ dimr_recipe_from_parameters (const char  *text,
   if (g_hash_table_size (settings) < MIN_SETTINGS)
     {
       g_set_error_literal (error, DIMR_ERROR, DIMR_ERROR_FORMAT,
-                           "The text holds no settings of a picture: its last line should read “Steps: 25, Sampler: …, CFG scale: …”.");
+                           _("The text holds no settings of a picture: its last line should read “Steps: 25, Sampler: …, CFG scale: …”."));
       return NULL;
     }
 

@@ -2,6 +2,7 @@
 #include "core/image/dimr-recipe.h"
 
 #include "core/base/dimr-error.h"
+#include "core/base/dimr-i18n.h"
 #include "core/classes/dimr-classes.h"
 
 #include <json-glib/json-glib.h>
@@ -235,16 +236,6 @@ dimr_recipe_to_json (const DimrRecipe *self)
  * be; an absent member leaves *out alone. */
 
 static gboolean
-wrong_member (const char  *member,
-              const char  *wanted,
-              GError     **error)
-{
-  g_set_error (error, DIMR_ERROR, DIMR_ERROR_FORMAT,
-               "The picture's recipe cannot be used: its “%s” is not %s.", member, wanted);
-  return FALSE;
-}
-
-static gboolean
 read_string (JsonObject  *object,
              const char  *member,
              char       **out,
@@ -255,7 +246,7 @@ read_string (JsonObject  *object,
   if (node == NULL || JSON_NODE_HOLDS_NULL (node))
     return TRUE;
   if (json_node_get_value_type (node) != G_TYPE_STRING)
-    return wrong_member (member, "a text", error);
+    return dimr_error_set (error, DIMR_ERROR_FORMAT, _("The picture's recipe cannot be used: its “%s” is not a text."), member);
   g_free (*out);
   *out = g_strdup (json_node_get_string (node));
   return TRUE;
@@ -275,12 +266,12 @@ read_integer (JsonObject  *object,
   if (json_node_get_value_type (node) == G_TYPE_STRING)
     {
       if (!g_ascii_string_to_unsigned (json_node_get_string (node), 10, 0, max, out, NULL))
-        return wrong_member (member, "an integer in range", error);
+        return dimr_error_set (error, DIMR_ERROR_FORMAT, _("The picture's recipe cannot be used: its “%s” is not an integer in range."), member);
       return TRUE;
     }
   if (json_node_get_value_type (node) != G_TYPE_INT64 || json_node_get_int (node) < 0
       || (guint64) json_node_get_int (node) > max)
-    return wrong_member (member, "an integer in range", error);
+    return dimr_error_set (error, DIMR_ERROR_FORMAT, _("The picture's recipe cannot be used: its “%s” is not an integer in range."), member);
   *out = json_node_get_int (node);
   return TRUE;
 }
@@ -310,7 +301,7 @@ read_boolean (JsonObject  *object,
   if (node == NULL)
     return TRUE;
   if (json_node_get_value_type (node) != G_TYPE_BOOLEAN)
-    return wrong_member (member, "true or false", error);
+    return dimr_error_set (error, DIMR_ERROR_FORMAT, _("The picture's recipe cannot be used: its “%s” is not true or false."), member);
   *out = json_node_get_boolean (node);
   return TRUE;
 }
@@ -326,9 +317,9 @@ read_number (JsonObject  *object,
   if (node == NULL)
     return TRUE;
   if (json_node_get_value_type (node) != G_TYPE_DOUBLE && json_node_get_value_type (node) != G_TYPE_INT64)
-    return wrong_member (member, "a number", error);
+    return dimr_error_set (error, DIMR_ERROR_FORMAT, _("The picture's recipe cannot be used: its “%s” is not a number."), member);
   if (!isfinite (json_node_get_double (node)))
-    return wrong_member (member, "a finite number", error);
+    return dimr_error_set (error, DIMR_ERROR_FORMAT, _("The picture's recipe cannot be used: its “%s” is not a finite number."), member);
   *out = json_node_get_double (node);
   return TRUE;
 }
@@ -345,7 +336,7 @@ read_object (JsonObject  *object,
   if (node == NULL)
     return TRUE;
   if (!JSON_NODE_HOLDS_OBJECT (node))
-    return wrong_member (member, "an object", error);
+    return dimr_error_set (error, DIMR_ERROR_FORMAT, _("The picture's recipe cannot be used: its “%s” is not an object."), member);
   *out = json_node_get_object (node);
   return TRUE;
 }
@@ -378,7 +369,7 @@ read_guidance (JsonObject    *object,
       || !read_uint (object, "channels", &guidance->channels, error))
     return FALSE;
   if (schedule != NULL && !dimr_guidance_kind_from_string (schedule, &guidance->kind))
-    return wrong_member ("schedule", "“constant” or “cosine”", error);
+    return dimr_error_set (error, DIMR_ERROR_FORMAT, _("The picture's recipe cannot be used: its “%s” is not “constant” or “cosine”."), "schedule");
   return TRUE;
 }
 
@@ -396,11 +387,11 @@ read_choices (JsonObject  *object,
       || !read_string (object, "precision", &precision, error) || !read_string (object, "rng", &rng, error))
     return FALSE;
   if (sampler != NULL && !dimr_sampler_kind_from_string (sampler, &self->sampler))
-    return wrong_member ("sampler", "one that this version knows", error);
+    return dimr_error_set (error, DIMR_ERROR_FORMAT, _("The picture's recipe cannot be used: its “%s” is not one that this version knows."), "sampler");
   if (grid != NULL && !dimr_time_grid_from_string (grid, &self->time_grid))
-    return wrong_member ("time_grid", "“uniform” or “log-snr”", error);
+    return dimr_error_set (error, DIMR_ERROR_FORMAT, _("The picture's recipe cannot be used: its “%s” is not “uniform” or “log-snr”."), "time_grid");
   if (precision != NULL && !dimr_precision_from_string (precision, &self->precision))
-    return wrong_member ("precision", "“f32”, “bf16” or “auto”", error);
+    return dimr_error_set (error, DIMR_ERROR_FORMAT, _("The picture's recipe cannot be used: its “%s” is not “f32”, “bf16” or “auto”."), "precision");
   self->own_noise = rng != NULL && strcmp (rng, RNG_NAME) != 0;
   return TRUE;
 }
@@ -428,7 +419,7 @@ dimr_recipe_from_json (const char  *json,
     if (n_open > 64 || length > MAX_JSON_LENGTH || !g_utf8_validate (json, length, NULL))
       {
         g_set_error_literal (error, DIMR_ERROR, DIMR_ERROR_FORMAT,
-                             "The picture's recipe cannot be used: it is no JSON of a recipe.");
+                             _("The picture's recipe cannot be used: it is no JSON of a recipe."));
         return NULL;
       }
   }
@@ -437,7 +428,7 @@ dimr_recipe_from_json (const char  *json,
       || !json_object_has_member (json_node_get_object (root), "dimr"))
     {
       g_set_error_literal (error, DIMR_ERROR, DIMR_ERROR_FORMAT,
-                           "The picture's recipe cannot be used: it is no JSON of a recipe.");
+                           _("The picture's recipe cannot be used: it is no JSON of a recipe."));
       return NULL;
     }
 

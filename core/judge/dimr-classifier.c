@@ -2,6 +2,7 @@
 #include "core/judge/dimr-classifier.h"
 
 #include "core/base/dimr-error.h"
+#include "core/base/dimr-i18n.h"
 #include "core/classes/dimr-classes.h"
 #include "core/model/dimr-network.h"
 
@@ -117,9 +118,9 @@ dimr_classifier_new (DimrModel      *model,
   config = dimr_model_peek_config (model);
   if (!dimr_config_is_classifier (config) || config->channels != 3)
     {
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_MODEL,
-                   "“%s” does not tell what is on pictures: needed is a classifier of colour pictures, such as the one that comes "
-                   "with the program", dimr_model_get_name (model));
+      dimr_error_set (error, DIMR_ERROR_MODEL,
+                      _("“%s” does not tell what is on pictures: needed is a classifier of colour pictures, such as the one that comes "
+                        "with the program"), dimr_model_get_name (model));
       return NULL;
     }
   self = g_new0 (DimrClassifier, 1);

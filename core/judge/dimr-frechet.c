@@ -2,6 +2,7 @@
 #include "core/judge/dimr-frechet.h"
 
 #include "core/base/dimr-error.h"
+#include "core/base/dimr-i18n.h"
 #include "core/judge/dimr-symmetric.h"
 
 #include <math.h>
@@ -127,7 +128,7 @@ dimr_frechet_distance (const DimrMoments  *a,
   if (a->n < 2 || b->n < 2)
     {
       g_set_error_literal (error, DIMR_ERROR, DIMR_ERROR_REQUEST,
-                           "The distance of two sets of pictures needs at least two pictures in each; some thousands make it steady");
+                           _("The distance of two sets of pictures needs at least two pictures in each; some thousands make it steady"));
       return FALSE;
     }
   for (guint i = 0; i < d; i++)

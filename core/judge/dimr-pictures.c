@@ -2,6 +2,7 @@
 #include "core/judge/dimr-pictures.h"
 
 #include "core/base/dimr-error.h"
+#include "core/base/dimr-i18n.h"
 #include "core/classes/dimr-classes.h"
 #include "core/image/dimr-photo.h"
 #include "core/image/dimr-png.h"
@@ -23,7 +24,7 @@ dimr_pictures_list (const char * const  *paths,
         {
           if (!g_file_test (paths[i], G_FILE_TEST_EXISTS))
             {
-              g_set_error (error, DIMR_ERROR, DIMR_ERROR_FILE, "There is no file or folder “%s”", paths[i]);
+              dimr_error_set (error, DIMR_ERROR_FILE, _("There is no file or folder “%s”"), paths[i]);
               return NULL;
             }
           g_ptr_array_add (files, g_strdup (paths[i]));
@@ -33,7 +34,7 @@ dimr_pictures_list (const char * const  *paths,
         return NULL;
       if (files->len == n)
         {
-          g_set_error (error, DIMR_ERROR, DIMR_ERROR_REQUEST, "“%s” holds no JPEG or PNG pictures", paths[i]);
+          dimr_error_set (error, DIMR_ERROR_REQUEST, _("“%s” holds no JPEG or PNG pictures"), paths[i]);
           return NULL;
         }
     }
@@ -108,7 +109,7 @@ read_picture (const char  *path,
 
   if (!g_file_get_contents (path, &content, &size, &reason))
     {
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_FILE, "“%s” could not be read: %s.", path, reason->message);
+      dimr_error_set (error, DIMR_ERROR_FILE, _("“%s” could not be read: %s."), path, reason->message);
       return FALSE;
     }
   bytes = g_bytes_new_take (g_steal_pointer (&content), size);
@@ -203,6 +204,6 @@ dimr_pictures_judge (DimrClassifier     *classifier,
     }
   if (n_judged > 0)
     return TRUE;
-  g_set_error (error, DIMR_ERROR, DIMR_ERROR_FILE, "None of the %u pictures can be read", paths->len);
+  dimr_error_set (error, DIMR_ERROR_FILE, _("None of the %u pictures can be read"), paths->len);
   return FALSE;
 }

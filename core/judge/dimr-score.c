@@ -2,6 +2,7 @@
 #include "core/judge/dimr-score.h"
 
 #include "core/base/dimr-error.h"
+#include "core/base/dimr-i18n.h"
 
 struct _DimrScore
 {
@@ -81,10 +82,10 @@ dimr_score_finish (DimrScore  *self,
 {
   if (self->asked->len == 0)
     {
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_REQUEST,
-                   self->n_unknown > 0 ? "The classifier knows none of the classes that these %u pictures ask for"
-                                       : "None of these %u pictures says what it was asked to show: neither a recipe nor a folder "
-                                         "called after a WordNet id tells it", self->n_unknown > 0 ? self->n_unknown : self->n_silent);
+      dimr_error_set (error, DIMR_ERROR_REQUEST,
+                      self->n_unknown > 0 ? _("The classifier knows none of the classes that these %u pictures ask for")
+                                          : _("None of these %u pictures says what it was asked to show: neither a recipe nor a folder "
+                                              "called after a WordNet id tells it"), self->n_unknown > 0 ? self->n_unknown : self->n_silent);
       return FALSE;
     }
   for (guint i = 0; i < self->asked->len; i++)

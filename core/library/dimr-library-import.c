@@ -10,6 +10,7 @@
 #include "core/base/dimr-error.h"
 #include "core/base/dimr-file.h"
 #include "core/base/dimr-hash.h"
+#include "core/base/dimr-i18n.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -29,16 +30,6 @@ typedef struct
 } Copy;
 
 static gboolean
-fail (GError     **error,
-      const char  *what,
-      const char  *path,
-      int          code)
-{
-  g_set_error (error, DIMR_ERROR, DIMR_ERROR_FILE, "%s could not be %s: %s", path, what, g_strerror (code));
-  return FALSE;
-}
-
-static gboolean
 copy_chunks (Copy        *self,
              int          in,
              int          out,
@@ -54,13 +45,13 @@ copy_chunks (Copy        *self,
       if (n < 0 && errno == EINTR)
         continue;
       if (n < 0)
-        return fail (error, "read", from, errno);
+        return dimr_error_set (error, DIMR_ERROR_FILE, _("%s could not be read: %s"), from, g_strerror (errno));
       for (gssize at = 0; at < n;)
         {
           gssize written = write (out, chunk + at, (gsize) (n - at));
 
           if (written < 0 && errno != EINTR)
-            return fail (error, "written", to, errno);
+            return dimr_error_set (error, DIMR_ERROR_FILE, _("%s could not be written: %s"), to, g_strerror (errno));
           at += MAX (written, 0);
         }
       self->n_done += (guint64) n;
@@ -69,7 +60,7 @@ copy_chunks (Copy        *self,
       if (g_cancellable_set_error_if_cancelled (self->cancellable, error))
         return FALSE;
     }
-  return fsync (out) == 0 || errno == EINVAL || fail (error, "written", to, errno);
+  return fsync (out) == 0 || errno == EINVAL || dimr_error_set (error, DIMR_ERROR_FILE, _("%s could not be written: %s"), to, g_strerror (errno));
 }
 
 static gboolean
@@ -82,18 +73,18 @@ copy_file (Copy        *self,
   gboolean ok;
 
   if (in < 0)
-    return fail (error, "read", from, errno);
+    return dimr_error_set (error, DIMR_ERROR_FILE, _("%s could not be read: %s"), from, g_strerror (errno));
   out = open (to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
   if (out < 0)
     {
-      fail (error, "written", to, errno);
+      dimr_error_set (error, DIMR_ERROR_FILE, _("%s could not be written: %s"), to, g_strerror (errno));
       close (in);
       return FALSE;
     }
   ok = copy_chunks (self, in, out, from, to, error);
   close (in);
   if (close (out) != 0 && ok)
-    ok = fail (error, "written", to, errno);
+    ok = dimr_error_set (error, DIMR_ERROR_FILE, _("%s could not be written: %s"), to, g_strerror (errno));
   return ok;
 }
 
@@ -120,7 +111,7 @@ list_files (const char  *from,
 
   if (dir == NULL)
     {
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_FILE, "%s could not be read: %s", from, reason->message);
+      dimr_error_set (error, DIMR_ERROR_FILE, _("%s could not be read: %s"), from, reason->message);
       return NULL;
     }
   while ((name = g_dir_read_name (dir)) != NULL)
@@ -167,7 +158,7 @@ copy_folder (Copy        *self,
   if (names == NULL)
     return FALSE;
   if (g_mkdir (to, 0755) != 0)
-    return fail (error, "made", to, errno);
+    return dimr_error_set (error, DIMR_ERROR_FILE, _("%s could not be created: %s"), to, g_strerror (errno));
   for (guint i = 0; i < names->len; i++)
     {
       g_autofree char *source = g_build_filename (from, g_ptr_array_index (names, i), NULL);
@@ -212,7 +203,7 @@ gather (Copy        *copy,
   const char *from = dimr_entry_get_path (entry);
 
   if (link)
-    return symlink (from, temporary) == 0 || fail (error, "written", temporary, errno);
+    return symlink (from, temporary) == 0 || dimr_error_set (error, DIMR_ERROR_FILE, _("%s could not be written: %s"), temporary, g_strerror (errno));
   if (g_file_test (from, G_FILE_TEST_IS_DIR))
     return copy_folder (copy, entry, temporary, error);
   copy->n_total = file_size (from);
@@ -254,13 +245,13 @@ dimr_library_import (const char          *folder,
     {
       if (is_same (target, entry, cancellable))
         return g_steal_pointer (&target);
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_REQUEST,
-                   "%s is there already with other weights: rename one of the two, then import again", target);
+      dimr_error_set (error, DIMR_ERROR_REQUEST,
+                      _("%s is there already with other weights: rename one of the two, then import again"), target);
       return NULL;
     }
   if (g_mkdir_with_parents (folder, 0755) != 0)
     {
-      fail (error, "made", folder, errno);
+      dimr_error_set (error, DIMR_ERROR_FILE, _("%s could not be created: %s"), folder, g_strerror (errno));
       return NULL;
     }
   if (!gather (&copy, entry, link, temporary, error))
@@ -270,7 +261,7 @@ dimr_library_import (const char          *folder,
     }
   if (g_rename (temporary, target) != 0)
     {
-      fail (error, "written", target, errno);
+      dimr_error_set (error, DIMR_ERROR_FILE, _("%s could not be written: %s"), target, g_strerror (errno));
       remove_temporary (temporary);
       return NULL;
     }

@@ -3,6 +3,8 @@
 
 #include "core/library/dimr-paths.h"
 
+#include <libintl.h>
+
 char *
 dimr_paths_find_data (const char *name)
 {
@@ -21,6 +23,28 @@ dimr_paths_find_data (const char *name)
         return g_steal_pointer (&path);
     }
   return NULL;
+}
+
+gboolean
+dimr_paths_is_uninstalled (void)
+{
+  static gsize state;
+
+  if (g_once_init_enter (&state))
+    {
+      g_autofree char *program = g_file_read_link ("/proc/self/exe", NULL);
+
+      g_once_init_leave (&state, program != NULL && g_str_has_prefix (program, DIMR_BUILD_ROOT G_DIR_SEPARATOR_S) ? 2 : 1);
+    }
+  return state == 2;
+}
+
+/* When the library is loaded, so that every program that links it has its sentences in the user's language. */
+static void __attribute__ ((constructor))
+bind_text_domain (void)
+{
+  bindtextdomain (GETTEXT_PACKAGE, dimr_paths_is_uninstalled () ? DIMR_BUILD_ROOT G_DIR_SEPARATOR_S "po" : LOCALEDIR);
+  bind_textdomain_codeset (GETTEXT_PACKAGE, "UTF-8");
 }
 
 char *

@@ -2,6 +2,7 @@
 #include "core/model/dimr-autoencoder-network.h"
 
 #include "core/base/dimr-error.h"
+#include "core/base/dimr-i18n.h"
 
 #include <string.h>
 
@@ -246,21 +247,20 @@ build_to_image (Builder    *self,
 }
 
 static gboolean
-check_size (const char  *what,
-            guint        height,
-            guint        width,
-            guint        multiple,
-            guint        most,
-            GError     **error)
+check_size (guint    height,
+            guint    width,
+            guint    multiple,
+            guint    most,
+            GError **error)
 {
   if (height > 0 && width > 0 && height % multiple == 0 && width % multiple == 0 && height <= most && width <= most)
     return TRUE;
   if (multiple > 1)
-    g_set_error (error, DIMR_ERROR, DIMR_ERROR_SHAPE,
-                 "%s of %u × %u cannot be encoded: its sides must be multiples of %u and at most %u", what, width, height, multiple, most);
+    dimr_error_set (error, DIMR_ERROR_SHAPE,
+                    _("A picture of %u × %u cannot be encoded: its sides must be multiples of %u and at most %u"), width, height, multiple, most);
   else
-    g_set_error (error, DIMR_ERROR, DIMR_ERROR_SHAPE,
-                 "%s of %u × %u cannot be decoded: its sides must be at most %u", what, width, height, most);
+    dimr_error_set (error, DIMR_ERROR_SHAPE,
+                    _("A latent of %u × %u cannot be decoded: its sides must be at most %u"), width, height, most);
   return FALSE;
 }
 
@@ -276,7 +276,7 @@ dimr_autoencoder_build_decoder (const DimrAutoencoderConfig *config,
   g_return_val_if_fail (config != NULL && config->decoder_blocks > 0 && part->batch > 0, NULL);
   g_return_val_if_fail (part->from <= config->n_levels && part->to <= config->n_levels && (part->from == 0 || part->to < part->from), NULL);
 
-  if (!check_size ("A latent", part->height, part->width, 1, MAX_SIDE >> (MIN (part->from > 0 ? part->from : config->n_levels, config->n_levels - 1)), error))
+  if (!check_size (part->height, part->width, 1, MAX_SIDE >> (MIN (part->from > 0 ? part->from : config->n_levels, config->n_levels - 1)), error))
     return NULL;
   if (part->from == 0)
     x = build_decoder_start (&self, part);
@@ -317,7 +317,7 @@ dimr_autoencoder_build_encoder (const DimrAutoencoderConfig *config,
 
   g_return_val_if_fail (config != NULL && config->encoder_blocks > 0 && batch > 0, NULL);
 
-  if (!check_size ("A picture", height, width, dimr_autoencoder_get_factor (config), MAX_SIDE, error))
+  if (!check_size (height, width, dimr_autoencoder_get_factor (config), MAX_SIDE, error))
     return NULL;
   x.node = dimr_graph_add_op (graph, DIMR_OP_IMAGE_TO_MAP, NO_ATTRS,
                               dimr_graph_add_input (graph, "image", DIMR_DTYPE_F32, DIMR_SHAPE (batch, c, height, width)));

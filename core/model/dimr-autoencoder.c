@@ -2,6 +2,7 @@
 #include "core/model/dimr-autoencoder.h"
 
 #include "core/base/dimr-error.h"
+#include "core/base/dimr-i18n.h"
 #include "core/model/dimr-autoencoder-keys.h"
 #include "core/model/dimr-foreign.h"
 
@@ -101,15 +102,15 @@ infer (DimrAutoencoderConfig *config,
       if (n == 0)
         break;
       if (n < 0 || n > MAX_CHANNELS || n % N_GROUPS != 0)
-        return "its widths are no multiples of 32, which its group norms would need";
+        return _("its widths are no multiples of 32, which its group norms would need");
       config->channels[config->n_levels++] = (guint) n;
     }
   if (config->n_levels == 0)
-    return "it has no levels";
+    return _("it has no levels");
   for (guint level = 0; level < config->n_levels; level++)
     if (size_of (weights, 0, "%s.%u.attn.0.norm", network, level) > 0 ||
         size_of (weights, 0, "%s.%u.attentions.0.group_norm", network, level) > 0)
-      return "it has attention in its levels, unlike Stable Diffusion's";
+      return _("it has attention in its levels, unlike Stable Diffusion's");
   if (config->decoder_blocks > 0)
     {
       config->latent_channels = (guint) CLAMP (size_of (weights, 1, "post_quant_conv"), 0, MAX_CHANNELS);
@@ -123,9 +124,9 @@ infer (DimrAutoencoderConfig *config,
       config->image_channels = (guint) CLAMP (size_of (weights, 1, "encoder.conv_in"), 0, MAX_CHANNELS);
     }
   if (config->latent_channels == 0)
-    return "it has no 1 × 1 convolution of the latent (post_quant_conv), which Stable Diffusion's has";
+    return _("it has no 1 × 1 convolution of the latent (post_quant_conv), which Stable Diffusion's has");
   if (config->z_channels == 0 || config->image_channels != 3)
-    return "its first or last convolution is not that of an autoencoder of pictures";
+    return _("its first or last convolution is not that of an autoencoder of pictures");
   return NULL;
 }
 
@@ -163,10 +164,17 @@ check_graph (DimrAutoencoder *self,
       if (tensor != NULL && shapes_match (dimr_tensor_peek_shape (tensor), &node->shape))
         continue;
       wanted = dimr_shape_to_string (&node->shape);
-      found = tensor != NULL ? dimr_shape_to_string (dimr_tensor_peek_shape (tensor)) : g_strdup ("missing");
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_UNSUPPORTED,
-                   "%s: this is an autoencoder, but not one like Stable Diffusion's, which is needed: '%s' is %s instead of %s",
-                   self->path, node->name, found, wanted);
+      if (tensor == NULL)
+        {
+          dimr_error_set (error, DIMR_ERROR_UNSUPPORTED,
+                          _("%s: this is an autoencoder, but not one like Stable Diffusion's, which is needed: '%s' of %s is missing"),
+                          self->path, node->name, wanted);
+          return FALSE;
+        }
+      found = dimr_shape_to_string (dimr_tensor_peek_shape (tensor));
+      dimr_error_set (error, DIMR_ERROR_UNSUPPORTED,
+                      _("%s: this is an autoencoder, but not one like Stable Diffusion's, which is needed: '%s' is %s instead of %s"),
+                      self->path, node->name, found, wanted);
       return FALSE;
     }
   return TRUE;
@@ -212,21 +220,21 @@ load_file (const char    *path,
     {
       const char *what = dimr_foreign_describe (weights);
 
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_MODEL,
-                   "%s: this is %s, not an autoencoder; needed is Stable Diffusion's, such as autoencoder_kl_ema.pth",
-                   path, what != NULL ? what : "something else");
+      dimr_error_set (error, DIMR_ERROR_MODEL,
+                      _("%s: this is %s, not an autoencoder; needed is Stable Diffusion's, such as autoencoder_kl_ema.pth"),
+                      path, what != NULL ? what : _("something else"));
       return NULL;
     }
   reason = infer (&self->config, self->weights);
   if (reason != NULL)
     {
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_UNSUPPORTED,
-                   "%s: this autoencoder is of another kind than Stable Diffusion's, which is needed: %s", path, reason);
+      dimr_error_set (error, DIMR_ERROR_UNSUPPORTED,
+                      _("%s: this autoencoder is of another kind than Stable Diffusion's, which is needed: %s"), path, reason);
       return NULL;
     }
   if (!check (self, error))
     return NULL;
-  self->summary = g_strdup_printf ("Autoencoder, %u×, %u channels, %.1f M parameters", dimr_autoencoder_get_factor (&self->config),
+  self->summary = g_strdup_printf (_("Autoencoder, %u×, %u channels, %.1f M parameters"), dimr_autoencoder_get_factor (&self->config),
                                    self->config.latent_channels, (double) self->n_parameters / 1e6);
   return g_steal_pointer (&self);
 }
@@ -251,7 +259,7 @@ list_weights (const char  *folder,
 
   if (dir == NULL)
     {
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_FILE, "The folder of the autoencoder could not be read: %s", reason->message);
+      dimr_error_set (error, DIMR_ERROR_FILE, _("The folder of the autoencoder could not be read: %s"), reason->message);
       return NULL;
     }
   paths = g_ptr_array_new_with_free_func (g_free);
@@ -280,8 +288,8 @@ load_first (const char    *folder,
         return g_steal_pointer (&found);
     }
   if (paths != NULL && !g_cancellable_set_error_if_cancelled (cancellable, error))
-    g_set_error (error, DIMR_ERROR, DIMR_ERROR_MODEL,
-                 "%s: there is no autoencoder in this folder; needed is Stable Diffusion's, such as autoencoder_kl_ema.pth", folder);
+    dimr_error_set (error, DIMR_ERROR_MODEL,
+                    _("%s: there is no autoencoder in this folder; needed is Stable Diffusion's, such as autoencoder_kl_ema.pth"), folder);
   return NULL;
 }
 

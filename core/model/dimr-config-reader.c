@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/model/dimr-config-reader.h"
 
+#include "core/base/dimr-i18n.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -18,7 +20,7 @@ dimr_reader_fail (DimrReader *self,
   va_start (args, format);
   reason = g_strdup_vprintf (format, args);
   va_end (args);
-  self->error = g_error_new (DIMR_ERROR, code, "%s: %s", self->file, reason);
+  dimr_error_set (&self->error, code, "%s: %s", self->file, reason);
 }
 
 JsonNode *
@@ -41,7 +43,7 @@ dimr_reader_get_object (DimrReader *self,
     return NULL;
   if (JSON_NODE_HOLDS_OBJECT (node))
     return json_node_get_object (node);
-  dimr_reader_fail (self, DIMR_ERROR_FORMAT, "\"%s\" is not an object", name);
+  dimr_reader_fail (self, DIMR_ERROR_FORMAT, _("\"%s\" is not an object"), name);
   return NULL;
 }
 
@@ -61,13 +63,13 @@ dimr_reader_get_number (DimrReader *self,
   if (!JSON_NODE_HOLDS_VALUE (node) ||
       (json_node_get_value_type (node) != G_TYPE_INT64 && json_node_get_value_type (node) != G_TYPE_DOUBLE))
     {
-      dimr_reader_fail (self, DIMR_ERROR_FORMAT, "\"%s\" is not a number", name);
+      dimr_reader_fail (self, DIMR_ERROR_FORMAT, _("\"%s\" is not a number"), name);
       return fallback;
     }
   value = json_node_get_double (node);
   if (!isfinite (value) || value < min || value > max)
     {
-      dimr_reader_fail (self, DIMR_ERROR_MODEL, "\"%s\" is %g, which is not between %g and %g", name, value, min, max);
+      dimr_reader_fail (self, DIMR_ERROR_MODEL, _("\"%s\" is %g, which is not between %g and %g"), name, value, min, max);
       return fallback;
     }
   return value;
@@ -84,12 +86,12 @@ dimr_reader_get_count (DimrReader *self,
 
   if (fallback == 0 && dimr_reader_find (object, name) == NULL)
     {
-      dimr_reader_fail (self, DIMR_ERROR_MODEL, "\"%s\" is missing", name);
+      dimr_reader_fail (self, DIMR_ERROR_MODEL, _("\"%s\" is missing"), name);
       return 1;
     }
   value = dimr_reader_get_number (self, object, name, fallback, 1, max);
   if (value != floor (value))
-    dimr_reader_fail (self, DIMR_ERROR_MODEL, "\"%s\" is %g, which is no whole number", name, value);
+    dimr_reader_fail (self, DIMR_ERROR_MODEL, _("\"%s\" is %g, which is no whole number"), name, value);
   return MAX ((guint) value, 1);
 }
 
@@ -105,7 +107,7 @@ dimr_reader_get_string (DimrReader *self,
     return fallback;
   if (!JSON_NODE_HOLDS_VALUE (node) || json_node_get_value_type (node) != G_TYPE_STRING)
     {
-      dimr_reader_fail (self, DIMR_ERROR_FORMAT, "\"%s\" is not a string", name);
+      dimr_reader_fail (self, DIMR_ERROR_FORMAT, _("\"%s\" is not a string"), name);
       return fallback;
     }
   return json_node_get_string (node);
@@ -122,7 +124,7 @@ dimr_reader_get_boolean (DimrReader *self,
   if (node == NULL)
     return fallback;
   if (!JSON_NODE_HOLDS_VALUE (node) || json_node_get_value_type (node) != G_TYPE_BOOLEAN)
-    dimr_reader_fail (self, DIMR_ERROR_FORMAT, "\"%s\" is neither true nor false", name);
+    dimr_reader_fail (self, DIMR_ERROR_FORMAT, _("\"%s\" is neither true nor false"), name);
   else
     return json_node_get_boolean (node);
   return fallback;
@@ -141,11 +143,11 @@ dimr_reader_get_choice (DimrReader         *self,
     if (strcmp (text, values[i]) == 0)
       return i;
   if (text == NULL)
-    dimr_reader_fail (self, DIMR_ERROR_MODEL, "\"%s\" is missing", name);
+    dimr_reader_fail (self, DIMR_ERROR_MODEL, _("\"%s\" is missing"), name);
   else
     {
       g_autofree char *known = g_strjoinv (", ", (char **) values);
-      dimr_reader_fail (self, DIMR_ERROR_MODEL, "\"%s\" is \"%s\"; this version knows %s", name, text, known);
+      dimr_reader_fail (self, DIMR_ERROR_MODEL, _("\"%s\" is \"%s\"; this version knows %s"), name, text, known);
     }
   return 0;
 }

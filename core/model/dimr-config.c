@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/model/dimr-architecture.h"
 
+#include "core/base/dimr-i18n.h"
+
 #include <string.h>
 
 #define MAX_CONFIG_BYTES (1 << 20)
@@ -18,7 +20,7 @@ read_trained_classes (DimrReader *self,
     return;
   if (!JSON_NODE_HOLDS_ARRAY (node))
     {
-      dimr_reader_fail (self, DIMR_ERROR_FORMAT, "\"trained_classes\" is not a list");
+      dimr_reader_fail (self, DIMR_ERROR_FORMAT, _("\"trained_classes\" is not a list"));
       return;
     }
   array = json_node_get_array (node);
@@ -29,7 +31,7 @@ read_trained_classes (DimrReader *self,
       gint64 value = JSON_NODE_HOLDS_VALUE (entry) ? json_node_get_int (entry) : -1;
 
       if (value < 0 || value >= (gint64) dimr_config_get_n_classes (config))
-        dimr_reader_fail (self, DIMR_ERROR_MODEL, "entry %u of \"trained_classes\" is no class of this model", i);
+        dimr_reader_fail (self, DIMR_ERROR_MODEL, _("entry %u of \"trained_classes\" is no class of this model"), i);
       else
         config->trained_classes[config->n_trained_classes++] = (int) value;
     }
@@ -71,7 +73,7 @@ read_defaults (DimrReader *self,
   guidance->kind = dimr_reader_get_choice (self, defaults, "guidance", "constant", guidances);
   guidance->power = dimr_reader_get_number (self, defaults, "power", 2.0, 0.01, 100);
   if (!dimr_sampler_kind_from_string (sampler, &config->default_sampler))
-    dimr_reader_fail (self, DIMR_ERROR_MODEL, "\"sampler\" is \"%s\", which this version does not know", sampler);
+    dimr_reader_fail (self, DIMR_ERROR_MODEL, _("\"sampler\" is \"%s\", which this version does not know"), sampler);
 }
 
 /* How the network is to be sampled; what the file does not say is the architecture's own. */
@@ -112,7 +114,7 @@ read_config (DimrReader *self,
     }
   if (config->architecture == NULL)
     {
-      dimr_reader_fail (self, DIMR_ERROR_MODEL, "\"model\" is \"%s\"; this version knows %s", model, known->str);
+      dimr_reader_fail (self, DIMR_ERROR_MODEL, _("\"model\" is \"%s\"; this version knows %s"), model, known->str);
       return;
     }
   config->architecture->read (self, object, config);
@@ -163,11 +165,11 @@ dimr_config_parse (const char  *json,
   g_return_val_if_fail (json != NULL && display_name != NULL, NULL);
 
   if (length > MAX_CONFIG_BYTES || nests_too_deep (json, length))
-    dimr_reader_fail (&reader, DIMR_ERROR_FORMAT, "this is too large or too deeply nested to be a configuration");
+    dimr_reader_fail (&reader, DIMR_ERROR_FORMAT, _("this is too large or too deeply nested to be a configuration"));
   else if (!json_parser_load_from_data (parser, json, (gssize) length, &parse_error))
-    dimr_reader_fail (&reader, DIMR_ERROR_FORMAT, "this is not JSON (%s)", parse_error->message);
+    dimr_reader_fail (&reader, DIMR_ERROR_FORMAT, _("this is not JSON (%s)"), parse_error->message);
   else if (json_parser_get_root (parser) == NULL || !JSON_NODE_HOLDS_OBJECT (json_parser_get_root (parser)))
-    dimr_reader_fail (&reader, DIMR_ERROR_FORMAT, "this is not a JSON object");
+    dimr_reader_fail (&reader, DIMR_ERROR_FORMAT, _("this is not a JSON object"));
   else
     read_config (&reader, json_node_get_object (json_parser_get_root (parser)), config);
 
@@ -190,7 +192,7 @@ dimr_config_load (const char  *path,
   g_return_val_if_fail (path != NULL, NULL);
   if (!g_file_get_contents (path, &text, &length, &file_error))
     {
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_FILE, "The configuration could not be read: %s", file_error->message);
+      dimr_error_set (error, DIMR_ERROR_FILE, _("The configuration could not be read: %s"), file_error->message);
       return NULL;
     }
   return dimr_config_parse (text, length, path, error);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/model/dimr-cost.h"
 
+#include "core/base/dimr-i18n.h"
 #include "core/model/dimr-network.h"
 
 #include <string.h>
@@ -49,16 +50,16 @@ static const struct
 };
 
 static const char * const labels[DIMR_N_PARTS] = {
-  [DIMR_PART_ATTENTION_LINEAR] = "attention linears",
-  [DIMR_PART_ATTENTION_PRODUCT] = "attention products",
-  [DIMR_PART_MLP] = "MLP",
-  [DIMR_PART_SKIP] = "skip linears",
-  [DIMR_PART_UPSAMPLE] = "upsample linear",
-  [DIMR_PART_DEPTHWISE] = "depthwise convolutions",
-  [DIMR_PART_INPUT_OUTPUT] = "patches and predictions",
-  [DIMR_PART_EMBEDDING] = "positions and classes",
-  [DIMR_PART_NORM] = "norms",
-  [DIMR_PART_CONDITION] = "conditioning",
+  [DIMR_PART_ATTENTION_LINEAR] = N_("attention linears"),
+  [DIMR_PART_ATTENTION_PRODUCT] = N_("attention products"),
+  [DIMR_PART_MLP] = N_("MLP"),
+  [DIMR_PART_SKIP] = N_("skip linears"),
+  [DIMR_PART_UPSAMPLE] = N_("upsample linear"),
+  [DIMR_PART_DEPTHWISE] = N_("depthwise convolutions"),
+  [DIMR_PART_INPUT_OUTPUT] = N_("patches and predictions"),
+  [DIMR_PART_EMBEDDING] = N_("positions and classes"),
+  [DIMR_PART_NORM] = N_("norms"),
+  [DIMR_PART_CONDITION] = N_("conditioning"),
 };
 
 const char *

@@ -28,7 +28,7 @@ typedef enum
 
 #define DIMR_N_PARTS (DIMR_PART_CONDITION + 1)
 
-/* "attention linears", … (static, English) */
+/* "attention linears", … (static, English, as in JSON; people are shown its translation) */
 const char *dimr_part_get_label (DimrPart part);
 
 typedef struct

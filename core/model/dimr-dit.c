@@ -11,6 +11,8 @@
  */
 #include "core/model/dimr-vit.h"
 
+#include "core/base/dimr-i18n.h"
+
 #define NO_ATTRS ((DimrAttrs){ 0 })
 #define EPS 1e-6
 #define FREQUENCIES 256
@@ -97,9 +99,9 @@ recognise (DimrWeights  *weights,
   if (out == NULL || dimr_tensor_peek_shape (table)->n_dims != 2 || dimr_tensor_peek_shape (out)->n_dims != 2 ||
       !dimr_vit_measure (config, weights, "x_embedder.proj.weight", "blocks.0", 0))
     {
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_MODEL,
-                   "%s: these look like weights of a DiT, but its patches, positions or output are missing or have another form",
-                   path);
+      dimr_error_set (error, DIMR_ERROR_MODEL,
+                      _("%s: these look like weights of a DiT, but its patches, positions or output are missing or have another form"),
+                      path);
       return NULL;
     }
   config->num_classes = (guint) CLAMP (dimr_tensor_peek_shape (table)->dims[0], 1, DIMR_MAX_CLASSES);

@@ -3,6 +3,7 @@
 
 #include "core/base/dimr-error.h"
 #include "core/base/dimr-hash.h"
+#include "core/base/dimr-i18n.h"
 #include "core/library/dimr-library-scan.h"
 #include "core/model/dimr-cost.h"
 #include "core/model/dimr-network.h"
@@ -124,7 +125,7 @@ find_weights (const char  *folder,
 
   if (dir == NULL)
     {
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_FILE, "The folder of the model could not be read: %s", reason->message);
+      dimr_error_set (error, DIMR_ERROR_FILE, _("The folder of the model could not be read: %s"), reason->message);
       return NULL;
     }
   while ((name = g_dir_read_name (dir)) != NULL)
@@ -140,8 +141,8 @@ find_weights (const char  *folder,
     }
   if (best == NULL)
     {
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_MODEL,
-                   "%s: there are no weights in this folder (a .safetensors, .pth, .pt or .ckpt file)", folder);
+      dimr_error_set (error, DIMR_ERROR_MODEL,
+                      _("%s: there are no weights in this folder (a .safetensors, .pth, .pt or .ckpt file)"), folder);
       return NULL;
     }
   return g_build_filename (folder, best, NULL);
@@ -183,14 +184,15 @@ make_summary (const DimrConfig *config,
               guint64           n_parameters)
 {
   double millions = (double) n_parameters / 1e6;
-  g_autofree char *branches = NULL;
+  const char *name = dimr_config_get_architecture_name (config);
+  g_autofree char *size = g_strdup_printf (_("%.*f M parameters, %u×%u"), millions < 100 ? 1 : 0, millions, config->image_size,
+                                           config->image_size);
 
   if (config->n_stages > 0)
-    branches = g_strdup_printf (", %u %s", config->n_stages, config->n_stages == 1 ? "branch" : "branches");
-  else if (dimr_config_is_classifier (config))
-    branches = g_strdup_printf (", classifier of %u classes", config->num_classes);
-  return g_strdup_printf ("%s%s, %.*f M parameters, %u×%u", dimr_config_get_architecture_name (config), branches != NULL ? branches : "",
-                          millions < 100 ? 1 : 0, millions, config->image_size, config->image_size);
+    return g_strdup_printf (ngettext ("%s, %u branch, %s", "%s, %u branches, %s", config->n_stages), name, config->n_stages, size);
+  if (dimr_config_is_classifier (config))
+    return g_strdup_printf (_("%s, classifier of %u classes, %s"), name, config->num_classes, size);
+  return g_strdup_printf ("%s, %s", name, size);
 }
 
 /* `config.json` beside the weights, or what their tensors tell. */
@@ -267,9 +269,9 @@ dimr_model_load (const char    *path,
 
   if (self == NULL || !dimr_config_is_classifier (self->config))
     return g_steal_pointer (&self);
-  g_set_error (error, DIMR_ERROR, DIMR_ERROR_MODEL,
-               "%s: this is a vision transformer classifier, which tells what a picture shows (dimr classify); needed is a model "
-               "that makes pictures", path);
+  dimr_error_set (error, DIMR_ERROR_MODEL,
+                  _("%s: this is a vision transformer classifier, which tells what a picture shows (dimr classify); needed is a model "
+                    "that makes pictures"), path);
   return NULL;
 }
 
@@ -295,7 +297,7 @@ pair (DimrModel     *self,
   if (dimr_autoencoder_peek_config (self->autoencoder)->latent_channels == channels &&
       dimr_autoencoder_peek_config (self->autoencoder)->decoder_blocks > 0)
     return TRUE;
-  g_set_error (error, DIMR_ERROR, DIMR_ERROR_MODEL, "%s: this autoencoder does not decode the model's latents of %u channels", path, channels);
+  dimr_error_set (error, DIMR_ERROR_MODEL, _("%s: this autoencoder does not decode the model's latents of %u channels"), path, channels);
   return FALSE;
 }
 

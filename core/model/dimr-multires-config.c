@@ -4,6 +4,8 @@
  */
 #include "core/model/dimr-multires.h"
 
+#include "core/base/dimr-i18n.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -27,10 +29,10 @@ read_stage (DimrReader      *self,
   stage->kernel_size = dimr_reader_get_count (self, object, "kernel_size", 7, 31);
 
   if (stage->block_type == DIMR_BLOCK_TRANSFORMER && stage->dim % stage->num_attention_heads != 0)
-    dimr_reader_fail (self, DIMR_ERROR_MODEL, "\"dim\" %u is not a multiple of \"num_attention_heads\" %u",
+    dimr_reader_fail (self, DIMR_ERROR_MODEL, _("\"dim\" %u is not a multiple of \"num_attention_heads\" %u"),
                       stage->dim, stage->num_attention_heads);
   if (stage->final_kernel_size % 2 == 0 || stage->kernel_size % 2 == 0)
-    dimr_reader_fail (self, DIMR_ERROR_MODEL, "\"kernel_size\" and \"final_kernel_size\" must be odd");
+    dimr_reader_fail (self, DIMR_ERROR_MODEL, _("\"kernel_size\" and \"final_kernel_size\" must be odd"));
 }
 
 static void
@@ -43,14 +45,14 @@ read_stages (DimrReader *self,
 
   if (node == NULL || !JSON_NODE_HOLDS_ARRAY (node))
     {
-      dimr_reader_fail (self, DIMR_ERROR_MODEL, "\"stage_configs\" is missing or not a list");
+      dimr_reader_fail (self, DIMR_ERROR_MODEL, _("\"stage_configs\" is missing or not a list"));
       return;
     }
   array = json_node_get_array (node);
   config->n_stages = json_array_get_length (array);
   if (config->n_stages < 1 || config->n_stages > DIMR_MAX_BRANCHES)
     {
-      dimr_reader_fail (self, DIMR_ERROR_MODEL, "\"stage_configs\" has %u entries, not 1 to %d", config->n_stages,
+      dimr_reader_fail (self, DIMR_ERROR_MODEL, _("\"stage_configs\" has %u entries, not 1 to %d"), config->n_stages,
                         DIMR_MAX_BRANCHES);
       return;
     }
@@ -60,7 +62,7 @@ read_stages (DimrReader *self,
 
       if (!JSON_NODE_HOLDS_OBJECT (entry))
         {
-          dimr_reader_fail (self, DIMR_ERROR_FORMAT, "entry %u of \"stage_configs\" is not an object", s);
+          dimr_reader_fail (self, DIMR_ERROR_FORMAT, _("entry %u of \"stage_configs\" is not an object"), s);
           return;
         }
       read_stage (self, json_node_get_object (entry), &config->stages[s]);
@@ -80,20 +82,20 @@ check_stages (DimrReader *self,
       if (config->image_size % scale != 0 || config->image_size / scale > stage->max_height ||
           config->image_size / scale > stage->max_width)
         dimr_reader_fail (self, DIMR_ERROR_MODEL,
-                          "a picture of %u × %u does not fit branch %u (patches of %u, map of at most %u × %u)",
+                          _("a picture of %u × %u does not fit branch %u (patches of %u, map of at most %u × %u)"),
                           config->image_size, config->image_size, s + 1, scale, stage->max_height, stage->max_width);
       else if (config->branch_skips && low != NULL && stage->block_type != DIMR_BLOCK_CONVNEXT)
-        dimr_reader_fail (self, DIMR_ERROR_MODEL, "\"branch_skips\" lead to ConvNeXt branches only, and branch %u is none", s + 1);
+        dimr_reader_fail (self, DIMR_ERROR_MODEL, _("\"branch_skips\" lead to ConvNeXt branches only, and branch %u is none"), s + 1);
       else if (config->position_type == DIMR_POSITION_AXIAL_ROPE && stage->block_type == DIMR_BLOCK_TRANSFORMER &&
                stage->dim / stage->num_attention_heads < 4)
-        dimr_reader_fail (self, DIMR_ERROR_MODEL, "heads of branch %u are too narrow for \"Axial_RoPE\", which needs 4 channels",
+        dimr_reader_fail (self, DIMR_ERROR_MODEL, _("heads of branch %u are too narrow for \"Axial_RoPE\", which needs 4 channels"),
                           s + 1);
       else if (low != NULL &&
                (stage->max_height % low->max_height != 0 ||
                 config->image_size / scale !=
                   config->image_size / (low->image_input_ratio * low->input_feature_ratio) *
                   (stage->max_height / low->max_height)))
-        dimr_reader_fail (self, DIMR_ERROR_MODEL, "the map of branch %u is no whole multiple of that of branch %u", s + 1, s);
+        dimr_reader_fail (self, DIMR_ERROR_MODEL, _("the map of branch %u is no whole multiple of that of branch %u"), s + 1, s);
     }
 }
 
@@ -110,7 +112,7 @@ read_loss_coeffs (DimrReader *self,
     return;
   if (!JSON_NODE_HOLDS_ARRAY (node) || json_array_get_length (json_node_get_array (node)) != config->n_stages)
     {
-      dimr_reader_fail (self, DIMR_ERROR_MODEL, "\"loss_coeffs\" is not a list of one number per branch");
+      dimr_reader_fail (self, DIMR_ERROR_MODEL, _("\"loss_coeffs\" is not a list of one number per branch"));
       return;
     }
   for (guint s = 0; s < config->n_stages; s++)
@@ -256,10 +258,10 @@ dimr_multires_recognise (DimrWeights  *weights,
         }
     }
   widths = describe_widths (weights);
-  g_set_error (error, DIMR_ERROR, DIMR_ERROR_MODEL,
-               "%s: these are weights of a DiMR with branches %s wide, which is none of the paper's models, and its "
-               "number of attention heads cannot be told from the weights: put its config.json into the same folder",
-               path, widths);
+  dimr_error_set (error, DIMR_ERROR_MODEL,
+                  _("%s: these are weights of a DiMR with branches %s wide, which is none of the paper's models, and its "
+                    "number of attention heads cannot be told from the weights: put its config.json into the same folder"),
+                  path, widths);
   return NULL;
 }
 

@@ -4,6 +4,7 @@
  */
 #include "core/model/dimr-multires.h"
 
+#include "core/base/dimr-i18n.h"
 #include "core/model/dimr-blocks.h"
 
 #define NO_ATTRS ((DimrAttrs){ 0 })
@@ -290,20 +291,19 @@ check_size (const DimrStageConfig  *stage,
 {
   guint scale = stage->image_input_ratio * stage->input_feature_ratio;
   guint h = height / scale, w = width / scale;
-  const char *reason = NULL;
 
   if (height % scale != 0 || width % scale != 0 || h == 0 || w == 0)
-    reason = "is not a multiple of the patch size";
-  else if (h > stage->max_height || w > stage->max_width)
-    reason = "is larger than the position table";
-  else if (low->features->len > 0 &&
-           (h != low->height * (stage->max_height / low->max_height) ||
-            w != low->width * (stage->max_height / low->max_height)))
-    reason = "does not match the branch below";
-  if (reason == NULL)
-    return TRUE;
-  g_set_error (error, DIMR_ERROR, DIMR_ERROR_SHAPE, "An input of %u × %u %s in branch %u", height, width, reason, s + 1);
-  return FALSE;
+    return dimr_error_set (error, DIMR_ERROR_SHAPE, _("An input of %u × %u is not a multiple of the patch size in branch %u"),
+                           height, width, s + 1);
+  if (h > stage->max_height || w > stage->max_width)
+    return dimr_error_set (error, DIMR_ERROR_SHAPE, _("An input of %u × %u is larger than the position table in branch %u"),
+                           height, width, s + 1);
+  if (low->features->len > 0 &&
+      (h != low->height * (stage->max_height / low->max_height) ||
+       w != low->width * (stage->max_height / low->max_height)))
+    return dimr_error_set (error, DIMR_ERROR_SHAPE, _("An input of %u × %u does not match the branch below in branch %u"),
+                           height, width, s + 1);
+  return TRUE;
 }
 
 /* Branches from @first on; where that is not the lowest, "low" stands for what is below it. */
@@ -364,7 +364,7 @@ build (DimrGraph                *graph,
   if (inputs->first_branch > 0 && config->branch_skips)
     {
       g_set_error_literal (error, DIMR_ERROR, DIMR_ERROR_UNSUPPORTED,
-                           "Lower branches cannot be reused in this model, whose skips lead from them into every block");
+                           _("Lower branches cannot be reused in this model, whose skips lead from them into every block"));
       return FALSE;
     }
 

@@ -2,6 +2,7 @@
 #include "core/model/dimr-network.h"
 
 #include "core/base/dimr-error.h"
+#include "core/base/dimr-i18n.h"
 #include "core/model/dimr-architecture.h"
 
 static DimrGraph *
@@ -53,7 +54,7 @@ dimr_network_build_last_branch (const DimrConfig  *config,
   if (dimr_config_get_n_branches (config) > 1)
     return build (config, dimr_config_get_n_branches (config) - 1, batch, times, height, width, error);
   g_set_error_literal (error, DIMR_ERROR, DIMR_ERROR_UNSUPPORTED,
-                       "This model has a single branch, so there are no lower branches to take from an earlier step");
+                       _("This model has a single branch, so there are no lower branches to take from an earlier step"));
   return NULL;
 }
 
@@ -127,11 +128,11 @@ dimr_network_check (const DimrConfig  *config,
         continue;
       wanted = dimr_shape_to_string (&node->shape);
       if (tensor == NULL)
-        first = g_strdup_printf ("'%s' %s is missing", node->name, wanted);
+        first = g_strdup_printf (_("tensor '%s' %s is missing"), node->name, wanted);
       else
         {
           g_autofree char *found = dimr_shape_to_string (dimr_tensor_peek_shape (tensor));
-          first = g_strdup_printf ("'%s' is %s instead of %s", node->name, found, wanted);
+          first = g_strdup_printf (_("tensor '%s' is %s instead of %s"), node->name, found, wanted);
         }
     }
   if (n_unused != NULL)
@@ -139,9 +140,11 @@ dimr_network_check (const DimrConfig  *config,
   if (n_bad == 0)
     return TRUE;
   if (n_bad == 1)
-    g_set_error (error, DIMR_ERROR, DIMR_ERROR_MODEL, "The weights do not fit the configuration: tensor %s; needed are those that belong to it", first);
+    dimr_error_set (error, DIMR_ERROR_MODEL, _("The weights do not fit the configuration: %s; needed are those that belong to it"), first);
   else
-    g_set_error (error, DIMR_ERROR, DIMR_ERROR_MODEL,
-                 "The weights do not fit the configuration: tensor %s, and %u more do not fit either; needed are those that belong to it", first, n_bad - 1);
+    dimr_error_set (error, DIMR_ERROR_MODEL,
+                    ngettext ("The weights do not fit the configuration: %s, and %u more does not fit either; needed are those that belong to it",
+                              "The weights do not fit the configuration: %s, and %u more do not fit either; needed are those that belong to it",
+                              n_bad - 1), first, n_bad - 1);
   return FALSE;
 }

@@ -2,6 +2,7 @@
 #include "core/model/dimr-synthetic.h"
 
 #include "core/base/dimr-error.h"
+#include "core/base/dimr-i18n.h"
 #include "core/model/dimr-network.h"
 
 #include <math.h>
@@ -111,8 +112,8 @@ make_tensor (const DimrNode  *node,
 
   if (data == NULL)
     {
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_MEMORY,
-                   "There is not enough memory for the random weights of this model (%s); take a smaller one", node->name);
+      dimr_error_set (error, DIMR_ERROR_MEMORY,
+                      _("There is not enough memory for the random weights of this model (%s); take a smaller one"), node->name);
       return NULL;
     }
   if (!fill (data, dtype, n, choose_spread (node->name, &node->shape), mix (seed ^ mix (g_str_hash (node->name))), cancellable))

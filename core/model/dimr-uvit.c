@@ -10,6 +10,8 @@
  */
 #include "core/model/dimr-vit.h"
 
+#include "core/base/dimr-i18n.h"
+
 #define NO_ATTRS ((DimrAttrs){ 0 })
 #define EPS 1e-5
 
@@ -111,8 +113,8 @@ recognise (DimrWeights  *weights,
   config->architecture = &dimr_architecture_uvit;
   if (dimr_weights_peek (weights, "context_embed.weight") != NULL)
     {
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_MODEL,
-                   "%s: this U-ViT makes pictures from text, but one that makes them from ImageNet classes is needed", path);
+      dimr_error_set (error, DIMR_ERROR_MODEL,
+                      _("%s: this U-ViT makes pictures from text, but one that makes them from ImageNet classes is needed"), path);
       return NULL;
     }
   if (labels != NULL && dimr_tensor_peek_shape (labels)->n_dims == 2)
@@ -120,8 +122,8 @@ recognise (DimrWeights  *weights,
   config->has_null_class = guess_null_class (config->num_classes);
   if (!dimr_vit_measure (config, weights, "patch_embed.proj.weight", "mid_block", labels != NULL ? 2 : 1))
     {
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_MODEL,
-                   "%s: these look like weights of a U-ViT, but its patches or positions are missing or have another form", path);
+      dimr_error_set (error, DIMR_ERROR_MODEL,
+                      _("%s: these look like weights of a U-ViT, but its patches or positions are missing or have another form"), path);
       return NULL;
     }
   vit->depth = 2 * dimr_vit_count_blocks (weights, "in_blocks");

@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "core/model/dimr-architecture.h"
+#include "core/base/dimr-i18n.h"
 #include "core/model/dimr-foreign.h"
 
 static DimrConfig *
@@ -56,7 +57,7 @@ dimr_config_recognise (DimrWeights  *weights,
 
   g_return_val_if_fail (weights != NULL, NULL);
 
-  path = dimr_weights_get_path (weights) != NULL ? dimr_weights_get_path (weights) : "This file";
+  path = dimr_weights_get_path (weights) != NULL ? dimr_weights_get_path (weights) : _("This file");
   for (const DimrArchitecture * const *row = dimr_architecture_list (); *row != NULL; row++)
     if (dimr_weights_peek (weights, (*row)->marker) != NULL)
       {
@@ -69,9 +70,9 @@ dimr_config_recognise (DimrWeights  *weights,
 
   what = dimr_foreign_describe (weights);
   if (what != NULL)
-    g_set_error (error, DIMR_ERROR, DIMR_ERROR_MODEL, "%s: this is %s; needed are the weights of a DiMR, U-ViT or DiT", path, what);
+    dimr_error_set (error, DIMR_ERROR_MODEL, _("%s: this is %s; needed are the weights of a DiMR, U-ViT or DiT"), path, what);
   else
-    g_set_error (error, DIMR_ERROR, DIMR_ERROR_MODEL, "%s: none of its %u tensors belongs to a DiMR, U-ViT or DiT, whose weights are needed",
-                 path, dimr_weights_get_n_tensors (weights));
+    dimr_error_set (error, DIMR_ERROR_MODEL, _("%s: none of its %u tensors belongs to a DiMR, U-ViT or DiT, whose weights are needed"),
+                    path, dimr_weights_get_n_tensors (weights));
   return NULL;
 }

@@ -11,6 +11,8 @@
  */
 #include "core/model/dimr-vit.h"
 
+#include "core/base/dimr-i18n.h"
+
 #define NO_ATTRS ((DimrAttrs){ 0 })
 #define EPS 1e-6
 
@@ -30,7 +32,7 @@ read_label_names (DimrReader *reader,
   array = JSON_NODE_HOLDS_ARRAY (node) ? json_node_get_array (node) : NULL;
   if (array == NULL || json_array_get_length (array) != config->num_classes)
     {
-      dimr_reader_fail (reader, DIMR_ERROR_MODEL, "\"label_names\" is no list of %u names, one for each of \"num_classes\"",
+      dimr_reader_fail (reader, DIMR_ERROR_MODEL, _("\"label_names\" is no list of %u names, one for each of \"num_classes\""),
                         config->num_classes);
       return;
     }
@@ -40,7 +42,7 @@ read_label_names (DimrReader *reader,
       JsonNode *entry = json_array_get_element (array, i);
 
       if (!JSON_NODE_HOLDS_VALUE (entry) || json_node_get_value_type (entry) != G_TYPE_STRING)
-        dimr_reader_fail (reader, DIMR_ERROR_FORMAT, "entry %u of \"label_names\" is no string", i);
+        dimr_reader_fail (reader, DIMR_ERROR_FORMAT, _("entry %u of \"label_names\" is no string"), i);
       config->label_names[i] = g_strdup (reader->error == NULL ? json_node_get_string (entry) : "");
     }
 }
@@ -81,18 +83,18 @@ recognise (DimrWeights  *weights,
   if (head == NULL || dimr_tensor_peek_shape (head)->n_dims != 2 || dimr_tensor_peek_shape (head)->dims[0] > DIMR_MAX_CLASSES ||
       dimr_tensor_peek_shape (head)->dims[0] < 1 || !dimr_vit_measure (config, weights, "patch_embed.proj.weight", "blocks.0", 1))
     {
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_MODEL,
-                   "%s: these look like weights of a vision transformer classifier, but its patches, positions or head are "
-                   "missing or have another form", path);
+      dimr_error_set (error, DIMR_ERROR_MODEL,
+                      _("%s: these look like weights of a vision transformer classifier, but its patches, positions or head are "
+                        "missing or have another form"), path);
       return NULL;
     }
   config->num_classes = (guint) dimr_tensor_peek_shape (head)->dims[0];
   vit->depth = dimr_vit_count_blocks (weights, "blocks");
   if (vit->dim % 64 != 0)
     {
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_MODEL,
-                   "%s: these are weights of a ViT %u wide, whose number of attention heads cannot be told from the weights: "
-                   "put its config.json into the same folder", path, vit->dim);
+      dimr_error_set (error, DIMR_ERROR_MODEL,
+                      _("%s: these are weights of a ViT %u wide, whose number of attention heads cannot be told from the weights: "
+                        "put its config.json into the same folder"), path, vit->dim);
       return NULL;
     }
   vit->num_heads = vit->dim / 64;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/model/dimr-vit.h"
 
+#include "core/base/dimr-i18n.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -156,12 +158,12 @@ dimr_vit_read (DimrReader *reader,
   vit->hidden_dim = (guint) (vit->dim * dimr_reader_get_number (reader, object, "mlp_ratio", 4, 0.01, 64));
 
   if (vit->dim % vit->num_heads != 0)
-    dimr_reader_fail (reader, DIMR_ERROR_MODEL, "\"%s\" %u is not a multiple of \"num_heads\" %u", width_name, vit->dim,
+    dimr_reader_fail (reader, DIMR_ERROR_MODEL, _("\"%s\" %u is not a multiple of \"num_heads\" %u"), width_name, vit->dim,
                       vit->num_heads);
   if (vit->dim % 2 != 0 || vit->hidden_dim == 0)
-    dimr_reader_fail (reader, DIMR_ERROR_MODEL, "\"%s\" %u is odd, or \"mlp_ratio\" leaves nothing of it", width_name, vit->dim);
+    dimr_reader_fail (reader, DIMR_ERROR_MODEL, _("\"%s\" %u is odd, or \"mlp_ratio\" leaves nothing of it"), width_name, vit->dim);
   if (config->image_size % vit->patch_size != 0)
-    dimr_reader_fail (reader, DIMR_ERROR_MODEL, "\"%s\" %u is not a multiple of \"patch_size\" %u", size_name,
+    dimr_reader_fail (reader, DIMR_ERROR_MODEL, _("\"%s\" %u is not a multiple of \"patch_size\" %u"), size_name,
                       config->image_size, vit->patch_size);
 }
 
@@ -260,10 +262,10 @@ dimr_vit_settle (DimrConfig  *config,
   vit->num_heads = guess_heads (vit->dim);
   if (vit->num_heads == 0)
     {
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_MODEL,
-                   "%s: these are weights of a %s %u wide, which is none of the published ones, and its number of "
-                   "attention heads cannot be told from the weights: put its config.json into the same folder", path,
-                   config->architecture->name, vit->dim);
+      dimr_error_set (error, DIMR_ERROR_MODEL,
+                      _("%s: these are weights of a %s %u wide, which is none of the published ones, and its number of "
+                        "attention heads cannot be told from the weights: put its config.json into the same folder"), path,
+                      config->architecture->name, vit->dim);
       return FALSE;
     }
   config->title = g_strdup (find_variant (config));
@@ -287,9 +289,9 @@ dimr_vit_check_size (const DimrConfig  *config,
 {
   if (x->dims[2] == (gint64) config->image_size && x->dims[3] == (gint64) config->image_size)
     return TRUE;
-  g_set_error (error, DIMR_ERROR, DIMR_ERROR_SHAPE,
-               "An input of %" G_GINT64_FORMAT " × %" G_GINT64_FORMAT " does not fit this model, whose positions are those of %u × %u",
-               x->dims[2], x->dims[3], config->image_size, config->image_size);
+  dimr_error_set (error, DIMR_ERROR_SHAPE,
+                  _("An input of %" PRId64 " × %" PRId64 " does not fit this model, whose positions are those of %u × %u"),
+                  x->dims[2], x->dims[3], config->image_size, config->image_size);
   return FALSE;
 }
 

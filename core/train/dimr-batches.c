@@ -2,6 +2,7 @@
 #include "core/train/dimr-batches.h"
 
 #include "core/base/dimr-error.h"
+#include "core/base/dimr-i18n.h"
 #include "core/base/dimr-rng.h"
 
 #include <string.h>
@@ -113,8 +114,8 @@ read_sample (DimrBatches  *self,
         }
       report (self, i, problem);
       if (k + 1 == n)
-        g_set_error (error, DIMR_ERROR, DIMR_ERROR_FORMAT, "None of the %" G_GUINT64_FORMAT " pictures can be read; the last problem: %s",
-                     n, problem->message);
+        dimr_error_set (error, DIMR_ERROR_FORMAT, _("None of the %" PRIu64 " pictures can be read; the last problem: %s"),
+                        n, problem->message);
     }
   return FALSE;
 }

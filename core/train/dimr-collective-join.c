@@ -10,6 +10,7 @@
 #include "core/train/dimr-collective-tcp.h"
 
 #include "core/base/dimr-error.h"
+#include "core/base/dimr-i18n.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -86,7 +87,7 @@ move (GSocket       *socket,
 
       if (left <= 0)
         {
-          g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT, "It took too long");
+          g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT, _("It took too long"));
           return FALSE;
         }
       if (!g_socket_condition_timed_wait (socket, sends ? G_IO_OUT : G_IO_IN, left, cancellable, error))
@@ -94,7 +95,7 @@ move (GSocket       *socket,
       n = sends ? g_socket_send_with_blocking (socket, (const char *) data + done, size - done, FALSE, cancellable, error)
                 : g_socket_receive_with_blocking (socket, (char *) data + done, size - done, FALSE, cancellable, error);
       if (n == 0)
-        g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_CONNECTION_CLOSED, "The connection was closed");
+        g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_CONNECTION_CLOSED, _("The connection was closed"));
       if (n <= 0)
         return FALSE;
       done += (gsize) n;
@@ -234,11 +235,11 @@ welcome (Join     *self,
       self->sockets[GUINT32_FROM_LE (hello.rank)] = g_object_ref (socket);
       return TRUE;
     case VERDICT_SIZE:
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_PEER, "Process %u was started as one of %u, but this is a run of %u processes",
-                   GUINT32_FROM_LE (hello.rank), GUINT32_FROM_LE (hello.size), self->launch->size);
+      dimr_error_set (error, DIMR_ERROR_PEER, _("Process %u was started as one of %u, but this is a run of %u processes"),
+                      GUINT32_FROM_LE (hello.rank), GUINT32_FROM_LE (hello.size), self->launch->size);
       return FALSE;
     case VERDICT_RANK:
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_PEER, "Two processes of this run say that they are number %u", GUINT32_FROM_LE (hello.rank));
+      dimr_error_set (error, DIMR_ERROR_PEER, _("Two processes of this run say that they are number %u"), GUINT32_FROM_LE (hello.rank));
       return FALSE;
     default:
       return TRUE;
@@ -275,8 +276,8 @@ accept_higher (Join     *self,
           if (g_error_matches (problem, G_IO_ERROR, G_IO_ERROR_CANCELLED))
             g_propagate_error (error, g_steal_pointer (&problem));
           else
-            g_set_error (error, DIMR_ERROR, DIMR_ERROR_PEER, "Of %u processes number %s did not come within %u seconds",
-                         self->launch->size, missing, self->launch->patience);
+            dimr_error_set (error, DIMR_ERROR_PEER, _("Of %u processes number %s did not come within %u seconds"),
+                            self->launch->size, missing, self->launch->patience);
           return FALSE;
         }
       socket = g_socket_accept (listener, self->cancellable, NULL);
@@ -296,17 +297,17 @@ refuse (Join          *self,
   switch (GUINT32_FROM_LE (answer->verdict))
     {
     case VERDICT_SIZE:
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_PEER, "This process was started as one of %u, but process %u is one of %u",
-                   self->launch->size, rank, GUINT32_FROM_LE (answer->size));
+      dimr_error_set (error, DIMR_ERROR_PEER, _("This process was started as one of %u, but process %u is one of %u"),
+                      self->launch->size, rank, GUINT32_FROM_LE (answer->size));
       break;
     case VERDICT_RANK:
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_PEER, "This process was started as number %u, of which there is one already",
-                   self->launch->rank);
+      dimr_error_set (error, DIMR_ERROR_PEER, _("This process was started as number %u, of which there is one already"),
+                      self->launch->rank);
       break;
     default:
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_PEER,
-                   "Process %u at %s, port %u, has another token: set DIMR_TOKEN to the same secret for all processes of a run, "
-                   "and MASTER_PORT to a port of its own", rank, self->launch->host, self->launch->port);
+      dimr_error_set (error, DIMR_ERROR_PEER,
+                      _("Process %u at %s, port %u, has another token: set DIMR_TOKEN to the same secret for all processes of a run, "
+                        "and MASTER_PORT to a port of its own"), rank, self->launch->host, self->launch->port);
       break;
     }
   return FALSE;
@@ -332,8 +333,8 @@ introduce (Join     *self,
     goto failed;
   if (memcmp (challenge.magic, MAGIC, sizeof challenge.magic) != 0 || GUINT32_FROM_LE (challenge.version) != VERSION)
     {
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_PEER, "What answers at %s, port %u, is no process of this program and version",
-                   self->launch->host, self->launch->port);
+      dimr_error_set (error, DIMR_ERROR_PEER, _("What answers at %s, port %u, is no process of this program and version"),
+                      self->launch->host, self->launch->port);
       return FALSE;
     }
   fill_nonce (hello.nonce);
@@ -352,7 +353,7 @@ failed:
   if (g_error_matches (problem, G_IO_ERROR, G_IO_ERROR_CANCELLED))
     g_propagate_error (error, g_steal_pointer (&problem));
   else
-    g_set_error (error, DIMR_ERROR, DIMR_ERROR_PEER, "Process %u left while the processes came together: %s", rank, problem->message);
+    dimr_error_set (error, DIMR_ERROR_PEER, _("Process %u left while the processes came together: %s"), rank, problem->message);
   return FALSE;
 }
 
@@ -361,7 +362,7 @@ set_no_descriptor (GError **error)
 {
   const int saved = errno;
 
-  g_set_error (error, DIMR_ERROR, DIMR_ERROR_PEER, "There is no descriptor for another connection: %s; raise “ulimit -n”", g_strerror (saved));
+  dimr_error_set (error, DIMR_ERROR_PEER, _("There is no descriptor for another connection: %s; raise “ulimit -n”"), g_strerror (saved));
   return NULL;
 }
 
@@ -415,8 +416,8 @@ reach (Join        *self,
         }
       g_usleep (RETRY_MICROSECONDS);
     }
-  g_set_error (error, DIMR_ERROR, DIMR_ERROR_PEER, "Process %u could not be reached at %s, port %u, within %u seconds: %s", rank, host,
-               port, self->launch->patience, problem != NULL ? problem->message : "there was no time left");
+  dimr_error_set (error, DIMR_ERROR_PEER, _("Process %u could not be reached at %s, port %u, within %u seconds: %s"), rank, host,
+                  port, self->launch->patience, problem != NULL ? problem->message : _("there was no time left"));
   return NULL;
 }
 
@@ -455,7 +456,7 @@ share_places (Join     *self,
       for (guint r = 1; r < size; r++)
         if (!dimr_socket_send_all (self->sockets[r], self->places, size * sizeof *self->places, self->deadline, self->cancellable, &problem))
           {
-            g_set_error (error, DIMR_ERROR, DIMR_ERROR_PEER, "Process %u left while the processes came together: %s", r, problem->message);
+            dimr_error_set (error, DIMR_ERROR_PEER, _("Process %u left while the processes came together: %s"), r, problem->message);
             return FALSE;
           }
       return TRUE;
@@ -465,8 +466,8 @@ share_places (Join     *self,
       if (g_error_matches (problem, G_IO_ERROR, G_IO_ERROR_CANCELLED))
         g_propagate_error (error, g_steal_pointer (&problem));
       else
-        g_set_error (error, DIMR_ERROR, DIMR_ERROR_PEER, "Process 0 gave up before all %u processes had come together: %s", size,
-                     problem->message);
+        dimr_error_set (error, DIMR_ERROR_PEER, _("Process 0 gave up before all %u processes had come together: %s"), size,
+                        problem->message);
       return FALSE;
     }
   for (guint r = 1; r < size; r++)
@@ -476,7 +477,7 @@ share_places (Join     *self,
       place->host[MAX_HOST - 1] = '\0';
       if (GUINT32_FROM_LE (place->port) > G_MAXUINT16)
         {
-          g_set_error (error, DIMR_ERROR, DIMR_ERROR_PEER, "Process 0 sent a table of the others that is none");
+          dimr_error_set (error, DIMR_ERROR_PEER, _("Process 0 sent a table of the others that is none"));
           return FALSE;
         }
       if (is_loopback (place->host))
@@ -538,8 +539,8 @@ dimr_collective_tcp_listen (gboolean   loopback,
   at = socket != NULL ? g_socket_get_local_address (socket, &problem) : NULL;
   if (at == NULL)
     {
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_PEER, "No other process can be waited for at port %u: %s; set MASTER_PORT to another port",
-                   *port, problem->message);
+      dimr_error_set (error, DIMR_ERROR_PEER, _("No other process can be waited for at port %u: %s; set MASTER_PORT to another port"),
+                      *port, problem->message);
       return NULL;
     }
   *port = g_inet_socket_address_get_port (G_INET_SOCKET_ADDRESS (at));

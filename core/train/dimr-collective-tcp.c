@@ -2,6 +2,7 @@
 #include "core/train/dimr-collective-tcp.h"
 
 #include "core/base/dimr-error.h"
+#include "core/base/dimr-i18n.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -82,7 +83,7 @@ set_lost (DimrCollectiveTcp  *self,
           const char         *why,
           GError            **error)
 {
-  g_set_error (error, DIMR_ERROR, DIMR_ERROR_PEER, "Process %u of %u is gone: %s", rank, self->size, why);
+  dimr_error_set (error, DIMR_ERROR_PEER, _("Process %u of %u is gone: %s"), rank, self->size, why);
   return FALSE;
 }
 
@@ -100,7 +101,7 @@ read_farewell (DimrCollectiveTcp  *self,
                                   g_get_monotonic_time () + G_USEC_PER_SEC, NULL, NULL);
   valid = g_utf8_make_valid (text, -1);
   g_strdelimit (valid, "\n\r\033", ' ');
-  g_set_error (error, DIMR_ERROR, DIMR_ERROR_PEER, "Process %u of %u stopped: %s", rank, self->size, valid);
+  dimr_error_set (error, DIMR_ERROR_PEER, _("Process %u of %u stopped: %s"), rank, self->size, valid);
   return FALSE;
 }
 
@@ -166,10 +167,9 @@ check_frame (DimrCollectiveTcp  *self,
     return read_farewell (self, rank, peer->frame_in.size, error);
   if (peer->frame_in.kind == FRAME_DATA && peer->frame_in.number == self->number && peer->frame_in.size == peer->in.size)
     return TRUE;
-  g_set_error (error, DIMR_ERROR, DIMR_ERROR_PEER,
-               "Process %u of %u sent %" G_GUINT64_FORMAT " bytes where %" G_GSIZE_FORMAT
-               " were to come: start all processes with the same program and the same options",
-               rank, self->size, peer->frame_in.size, peer->in.size);
+  dimr_error_set (error, DIMR_ERROR_PEER,
+                  _("Process %u of %u sent %" PRIu64 " bytes where %zu were to come: start all processes with the same program and the same options"),
+                  rank, self->size, peer->frame_in.size, peer->in.size);
   return FALSE;
 }
 
@@ -193,7 +193,7 @@ receive_some (DimrCollectiveTcp  *self,
       if (g_error_matches (problem, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK))
         return TRUE;
       if (moved <= 0)
-        return set_lost (self, rank, moved == 0 ? "it closed the connection" : problem->message, error);
+        return set_lost (self, rank, moved == 0 ? _("it closed the connection") : problem->message, error);
       peer->received += (gsize) moved;
       if (peer->received == head && !check_frame (self, rank, error))
         return FALSE;
@@ -216,7 +216,7 @@ set_timed_out (DimrCollectiveTcp  *self,
   for (guint r = 0; r < self->size; r++)
     if (self->peers[r].socket != NULL && get_wanted (&self->peers[r]) != 0)
       {
-        g_set_error (error, DIMR_ERROR, DIMR_ERROR_PEER, "Process %u of %u has not answered for %u seconds", r, self->size, self->patience);
+        dimr_error_set (error, DIMR_ERROR_PEER, _("Process %u of %u has not answered for %u seconds"), r, self->size, self->patience);
         return FALSE;
       }
   g_assert_not_reached ();
@@ -282,7 +282,7 @@ dimr_collective_tcp_exchange (DimrCollective     *collective,
 
   if (self->broken)
     {
-      g_set_error_literal (error, DIMR_ERROR, DIMR_ERROR_PEER, "The processes have already parted");
+      g_set_error_literal (error, DIMR_ERROR, DIMR_ERROR_PEER, _("The processes have already parted"));
       return FALSE;
     }
   for (guint r = 0; r < self->size; r++)
@@ -321,7 +321,7 @@ dimr_collective_tcp_check (DimrCollective  *collective,
         continue;
       n = recv (g_socket_get_fd (socket), &frame, sizeof frame, MSG_PEEK | MSG_DONTWAIT);
       if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
-        return set_lost (self, r, n == 0 ? "it closed the connection" : g_strerror (errno), error);
+        return set_lost (self, r, n == 0 ? _("it closed the connection") : g_strerror (errno), error);
       if (n == sizeof frame && frame.kind == FRAME_FAREWELL &&
           dimr_socket_receive_all (socket, &frame, sizeof frame, g_get_monotonic_time () + G_USEC_PER_SEC, NULL, NULL))
         return read_farewell (self, r, frame.size, error);

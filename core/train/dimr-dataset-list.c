@@ -8,6 +8,7 @@
 
 #include "core/base/dimr-checked.h"
 #include "core/base/dimr-error.h"
+#include "core/base/dimr-i18n.h"
 #include "core/image/dimr-photo.h"
 
 #include <errno.h>
@@ -60,7 +61,7 @@ dimr_dataset_list_folder (const char    *path,
 
   if (dir == NULL)
     {
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_FILE, "The data folder “%s” could not be read: %s.", path, local_error->message);
+      dimr_error_set (error, DIMR_ERROR_FILE, _("The data folder “%s” could not be read: %s."), path, local_error->message);
       return FALSE;
     }
   while ((name = g_dir_read_name (dir)) != NULL)
@@ -211,8 +212,8 @@ dimr_dataset_list_archive (const char    *path,
       if (!read_number (header + 124, 12, &length) || !dimr_checked_add (length, TAR_BLOCK - 1, &padded) ||
           !dimr_checked_range (at + TAR_BLOCK, length, size))
         {
-          g_set_error (error, DIMR_ERROR, DIMR_ERROR_FORMAT,
-                       "“%s” is no tar archive, or it ends too early: the entry at byte %" G_GUINT64_FORMAT " is damaged.", path, at);
+          dimr_error_set (error, DIMR_ERROR_FORMAT,
+                          _("“%s” is no tar archive, or it ends too early: the entry at byte %" PRIu64 " is damaged."), path, at);
           return FALSE;
         }
       if (kind == 'L')

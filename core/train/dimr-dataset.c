@@ -3,6 +3,7 @@
 
 #include "core/base/dimr-checked.h"
 #include "core/base/dimr-error.h"
+#include "core/base/dimr-i18n.h"
 #include "core/base/dimr-rng.h"
 #include "core/classes/dimr-classes.h"
 #include "core/image/dimr-photo.h"
@@ -149,14 +150,14 @@ number_groups (GPtrArray   *groups,
       numbers[i] = wordnet ? dimr_classes_find (name) : plain ? (gint32) g_ascii_strtoull (name, NULL, 10) : (gint32) i;
       if (numbers[i] < 0)
         {
-          g_set_error (error, DIMR_ERROR, DIMR_ERROR_REQUEST, "The folder “%s” of “%s” is no class of ImageNet's thousand", name, path);
+          dimr_error_set (error, DIMR_ERROR_REQUEST, _("The folder “%s” of “%s” is no class of ImageNet's thousand"), name, path);
           return FALSE;
         }
       if ((guint) numbers[i] >= MAX (n_classes, 1) && n_classes > 0)
         {
-          g_set_error (error, DIMR_ERROR, DIMR_ERROR_REQUEST,
-                       "The folder “%s” of “%s” is class %d, but the configuration has room for classes 0 to %u", name, path,
-                       numbers[i], n_classes - 1);
+          dimr_error_set (error, DIMR_ERROR_REQUEST,
+                          _("The folder “%s” of “%s” is class %d, but the configuration has room for classes 0 to %u"), name, path,
+                          numbers[i], n_classes - 1);
           return FALSE;
         }
     }
@@ -173,8 +174,8 @@ take_items (DimrDataset  *self,
 
   if (self->items->len == 0)
     {
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_REQUEST,
-                   "“%s” holds no pictures: it should have one folder a class, with JPEG or PNG files in it", self->path);
+      dimr_error_set (error, DIMR_ERROR_REQUEST,
+                      _("“%s” holds no pictures: it should have one folder a class, with JPEG or PNG files in it"), self->path);
       return FALSE;
     }
   if (!number_groups (groups, n_classes, self->path, numbers, error))
@@ -224,8 +225,8 @@ open_latents (DimrDataset   *self,
       shape->dims[2] != (gint64) self->side || shape->dims[3] != (gint64) self->side ||
       dimr_tensor_get_n_elements (y) != (gsize) shape->dims[0])
     {
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_REQUEST, "“%s” does not hold the tensors “moments” [N, %u, %u, %u] or “z” [N, %u, %u, %u], and “y” [N]",
-                   self->path, 2 * self->channels, self->side, self->side, self->channels, self->side, self->side);
+      dimr_error_set (error, DIMR_ERROR_REQUEST, _("“%s” does not hold the tensors “moments” [N, %u, %u, %u] or “z” [N, %u, %u, %u], and “y” [N]"),
+                      self->path, 2 * self->channels, self->side, self->side, self->channels, self->side, self->side);
       return FALSE;
     }
   if (moments != NULL)
@@ -239,8 +240,8 @@ open_latents (DimrDataset   *self,
     {
       if (values[i] < 0 || values[i] >= MAX ((gint64) n_classes, 1))
         {
-          g_set_error (error, DIMR_ERROR, DIMR_ERROR_REQUEST, "“%s”: entry %" G_GUINT64_FORMAT " of “y” is %" G_GINT64_FORMAT
-                       ", but the configuration has room for classes 0 to %u", self->path, i, values[i], n_classes - 1);
+          dimr_error_set (error, DIMR_ERROR_REQUEST, _("“%s”: entry %" PRIu64 " of “y” is %" PRId64
+                                                                   ", but the configuration has room for classes 0 to %u"), self->path, i, values[i], n_classes - 1);
           return FALSE;
         }
       self->labels[i] = (gint32) values[i];
@@ -258,7 +259,7 @@ open_archive (DimrDataset  *self,
   self->archive = g_mapped_file_new (self->path, FALSE, &local_error);
   if (self->archive == NULL)
     {
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_FILE, "The data “%s” could not be read: %s.", self->path, local_error->message);
+      dimr_error_set (error, DIMR_ERROR_FILE, _("The data “%s” could not be read: %s."), self->path, local_error->message);
       return FALSE;
     }
   return dimr_dataset_list_archive (self->path, (const guint8 *) g_mapped_file_get_contents (self->archive),
@@ -288,9 +289,9 @@ dimr_dataset_open (const char    *path,
     }
   if (channels != 3)
     {
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_REQUEST,
-                   "This configuration learns from latents of %u channels: give it a safetensors file that dimr encode has written",
-                   channels);
+      dimr_error_set (error, DIMR_ERROR_REQUEST,
+                      _("This configuration learns from latents of %u channels: give it a safetensors file that dimr encode has written"),
+                      channels);
       return NULL;
     }
   if (g_file_test (path, G_FILE_TEST_IS_DIR) ? !dimr_dataset_list_folder (path, self->items, groups, cancellable, error)
@@ -380,7 +381,7 @@ load_item (DimrDataset            *self,
     return g_bytes_new_static (g_mapped_file_get_contents (self->archive) + item->offset, item->size);
   if (!g_file_get_contents (item->path, &content, &size, &local_error))
     {
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_FILE, "“%s” could not be read: %s.", item->path, local_error->message);
+      dimr_error_set (error, DIMR_ERROR_FILE, _("“%s” could not be read: %s."), item->path, local_error->message);
       return NULL;
     }
   return g_bytes_new_take (content, size);

@@ -2,6 +2,7 @@
 #include "core/train/dimr-gradients.h"
 
 #include "core/base/dimr-error.h"
+#include "core/base/dimr-i18n.h"
 #include "core/graph/dimr-device.h"
 #include "core/train/dimr-learner.h"
 #include "core/weights/dimr-safetensors-writer.h"
@@ -41,7 +42,7 @@ find (DimrWeights  *file,
   DimrTensor *tensor = dimr_weights_peek (file, full);
 
   if (tensor == NULL && required)
-    g_set_error (error, DIMR_ERROR, DIMR_ERROR_REQUEST, "%s: there is no tensor '%s' in it", dimr_weights_get_path (file), full);
+    dimr_error_set (error, DIMR_ERROR_REQUEST, _("%s: there is no tensor '%s' in it"), dimr_weights_get_path (file), full);
   return tensor;
 }
 
@@ -58,8 +59,8 @@ read_times (Samples      *self,
     return FALSE;
   if (dimr_tensor_get_n_elements (t != NULL ? t : n) != self->n)
     {
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_SHAPE, "%s: the times of step %u are not one for each sample",
-                   dimr_weights_get_path (file), step);
+      dimr_error_set (error, DIMR_ERROR_SHAPE, _("%s: the times of step %u are not one for each sample"),
+                      dimr_weights_get_path (file), step);
       return FALSE;
     }
   values = dimr_tensor_dup_f32 (t != NULL ? t : n);
@@ -69,8 +70,8 @@ read_times (Samples      *self,
       self->t[i] = t != NULL ? (double) values[i] : (double) values[i] / 1000;
       if (!(self->t[i] > 0 && self->t[i] <= 1))
         {
-          g_set_error (error, DIMR_ERROR, DIMR_ERROR_REQUEST, "%s: time %u of step %u is outside of %s",
-                       dimr_weights_get_path (file), i, step, t != NULL ? "(0, 1]" : "1 … 1000");
+          dimr_error_set (error, DIMR_ERROR_REQUEST, _("%s: time %u of step %u is outside of %s"),
+                          dimr_weights_get_path (file), i, step, t != NULL ? "(0, 1]" : "1 … 1000");
           return FALSE;
         }
     }
@@ -91,8 +92,8 @@ read_classes (Samples           *self,
     return FALSE;
   if (dimr_tensor_get_n_elements (y) != self->n)
     {
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_SHAPE, "%s: 's%u.y' is not one class for each sample",
-                   dimr_weights_get_path (file), step);
+      dimr_error_set (error, DIMR_ERROR_SHAPE, _("%s: 's%u.y' is not one class for each sample"),
+                      dimr_weights_get_path (file), step);
       return FALSE;
     }
   values = dimr_tensor_dup_i64 (y);
@@ -101,8 +102,8 @@ read_classes (Samples           *self,
     {
       if (values[i] < 0 || values[i] >= (gint64) config->num_classes)
         {
-          g_set_error (error, DIMR_ERROR, DIMR_ERROR_REQUEST, "Entry %u of 's%u.y' is %" G_GINT64_FORMAT
-                       ", but the classes of this model are 0 to %u", i, step, values[i], config->num_classes - 1);
+          dimr_error_set (error, DIMR_ERROR_REQUEST, _("Entry %u of 's%u.y' is %" PRId64
+                                                                   ", but the classes of this model are 0 to %u"), i, step, values[i], config->num_classes - 1);
           return FALSE;
         }
       self->y[i] = (gint32) values[i];
@@ -130,8 +131,8 @@ read_samples (Samples           *self,
     {
       g_autofree char *text = dimr_shape_to_string (shape);
 
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_SHAPE, "%s: 's%u.x0' is %s, and it and 's%u.eps' should be [B, %u, H, W]",
-                   dimr_weights_get_path (file), step, text, step, config->channels);
+      dimr_error_set (error, DIMR_ERROR_SHAPE, _("%s: 's%u.x0' is %s, and it and 's%u.eps' should be [B, %u, H, W]"),
+                      dimr_weights_get_path (file), step, text, step, config->channels);
       return FALSE;
     }
   self->n = (guint) shape->dims[0];
@@ -141,7 +142,7 @@ read_samples (Samples           *self,
   self->noise = classifies ? NULL : dimr_tensor_dup_f32 (noise);
   if (self->x0 == NULL || (self->noise == NULL && !classifies))
     {
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_MEMORY, "There is not enough memory for the input");
+      dimr_error_set (error, DIMR_ERROR_MEMORY, _("There is not enough memory for the input"));
       return FALSE;
     }
   return (classifies || read_times (self, file, step, error)) && (config->num_classes == 0 || read_classes (self, file, step, config, error));
@@ -298,8 +299,8 @@ dimr_gradients_file (DimrModel                   *model,
         return FALSE;
       if (step > 0 && (samples.height != height || samples.width != width))
         {
-          g_set_error (error, DIMR_ERROR, DIMR_ERROR_SHAPE, "%s: the samples of step %u have another size than those before",
-                       input_path, step);
+          dimr_error_set (error, DIMR_ERROR_SHAPE, _("%s: the samples of step %u have another size than those before"),
+                          input_path, step);
           return FALSE;
         }
       height = samples.height;

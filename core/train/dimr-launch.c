@@ -2,6 +2,7 @@
 #include "core/train/dimr-launch.h"
 
 #include "core/base/dimr-error.h"
+#include "core/base/dimr-i18n.h"
 #include "core/train/dimr-collective.h"
 
 #include <string.h>
@@ -61,9 +62,9 @@ get_number (const char * const *environment,
     return TRUE;
   if (!g_ascii_string_to_unsigned (text, 10, min, max, &number, NULL))
     {
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_REQUEST,
-                   "The environment says %s=%s, which should be a whole number from %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT,
-                   name, text, min, max);
+      dimr_error_set (error, DIMR_ERROR_REQUEST,
+                      _("The environment says %s=%s, which should be a whole number from %" PRIu64 " to %" PRIu64),
+                      name, text, min, max);
       return FALSE;
     }
   *value = (guint) number;
@@ -116,9 +117,9 @@ find_host (DimrLaunch         *self,
     self->host = g_strdup (LOOPBACK);
   else
     {
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_REQUEST,
-                   "%s started %u processes, but nothing says where the first one is: set MASTER_ADDR to its host, the same for all",
-                   names->launcher, self->size);
+      dimr_error_set (error, DIMR_ERROR_REQUEST,
+                      _("%s started %u processes, but nothing says where the first one is: set MASTER_ADDR to its host, the same for all"),
+                      names->launcher, self->size);
       return FALSE;
     }
   return TRUE;

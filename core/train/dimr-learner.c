@@ -2,6 +2,7 @@
 #include "core/train/dimr-learner.h"
 
 #include "core/base/dimr-error.h"
+#include "core/base/dimr-i18n.h"
 #include "core/graph/dimr-device-training.h"
 
 /* Where the device can keep all that a step changes, it does, and what the host has is old until dimr_learner_fetch(). */
@@ -107,8 +108,8 @@ join (DimrLearner   *self,
     self->joined &= all[r];
   g_clear_pointer (&self->remark, g_free);
   if (!self->joined)
-    self->remark = g_strdup_printf ("Gradients go from process to process over the hosts' memory, which is slower: %s",
-                                    problem != NULL ? problem->message : "another process has to");
+    self->remark = g_strdup_printf (_("Gradients go from process to process over the hosts' memory, which is slower: %s"),
+                                    problem != NULL ? problem->message : _("another process has to"));
   return TRUE;
 }
 
@@ -141,7 +142,7 @@ dimr_learner_new (DimrParameters  *parameters,
       return NULL;
     }
   if (DIMR_DEVICE_GET_CLASS (device)->new_training != NULL)
-    self->remark = g_strdup_printf ("The host learns instead of the device, which is slower: %s", problem->message);
+    self->remark = g_strdup_printf (_("The host learns instead of the device, which is slower: %s"), problem->message);
   for (guint i = 0; i < dimr_parameters_get_n (parameters); i++)
     largest = MAX (largest, dimr_parameters_peek (parameters, i)->n);
   self->buffer = g_new (float, largest);
@@ -206,9 +207,9 @@ get_sum (DimrLearner  *self,
 
       if (sum == NULL)
         {
-          g_set_error (error, DIMR_ERROR, DIMR_ERROR_MEMORY,
-                       "There is no memory for the gradients, %" G_GSIZE_FORMAT " MiB: use a larger --micro-batch, whose sums are fewer",
-                       (self->length * sizeof (float)) >> 20);
+          dimr_error_set (error, DIMR_ERROR_MEMORY,
+                          _("There is no memory for the gradients, %zu MiB: use a larger --micro-batch, whose sums are fewer"),
+                          (self->length * sizeof (float)) >> 20);
           return NULL;
         }
       g_ptr_array_add (self->sums, sum);

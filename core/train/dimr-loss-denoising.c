@@ -5,6 +5,7 @@
 #include "core/train/dimr-loss.h"
 
 #include "core/base/dimr-error.h"
+#include "core/base/dimr-i18n.h"
 #include "core/model/dimr-network.h"
 
 /* What belongs to a branch, beside its output: the mean squares [B]. */
@@ -68,8 +69,8 @@ build_loss (DimrLoss   *loss,
       if (shape.dims[1] != (gint64) loss->config->channels || options->height % shape.dims[2] != 0 ||
           options->width % shape.dims[3] != 0 || options->height / shape.dims[2] != options->width / shape.dims[3])
         {
-          g_set_error (error, DIMR_ERROR, DIMR_ERROR_UNSUPPORTED,
-                       "Branch %u of this network does not predict the noise, so it cannot be trained with this loss", r);
+          dimr_error_set (error, DIMR_ERROR_UNSUPPORTED,
+                          _("Branch %u of this network does not predict the noise, so it cannot be trained with this loss"), r);
           return FALSE;
         }
       branch->height = (guint) shape.dims[2];

@@ -3,6 +3,7 @@
 
 #include "core/base/dimr-checked.h"
 #include "core/base/dimr-error.h"
+#include "core/base/dimr-i18n.h"
 #include "core/base/dimr-rng.h"
 #include "core/model/dimr-network.h"
 
@@ -71,7 +72,7 @@ list_parameters (DimrParameters    *self,
       g_array_append_val (self->list, parameter);
       if (!dimr_checked_add (length, parameter.n, &length) || length > G_MAXSIZE / sizeof (float))
         {
-          g_set_error (error, DIMR_ERROR, DIMR_ERROR_MEMORY, "The network has more parameters than memory can hold");
+          dimr_error_set (error, DIMR_ERROR_MEMORY, _("The network has more parameters than memory can hold"));
           return FALSE;
         }
     }
@@ -222,8 +223,8 @@ dimr_parameters_new (const DimrConfig  *config,
   self->values = g_try_new (float, MAX (self->length, 1));
   if (self->values == NULL)
     {
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_MEMORY, "There is no memory for %" G_GSIZE_FORMAT " MiB of parameters",
-                   (self->length * sizeof (float)) >> 20);
+      dimr_error_set (error, DIMR_ERROR_MEMORY, _("There is no memory for %zu MiB of parameters"),
+                      (self->length * sizeof (float)) >> 20);
       return NULL;
     }
   self->bytes = g_bytes_new_take (self->values, self->length * sizeof (float));
@@ -299,9 +300,10 @@ dimr_parameters_read (const DimrParameters  *self,
         {
           g_autofree char *shape = dimr_shape_to_string (&parameter->shape);
 
-          g_set_error (error, DIMR_ERROR, DIMR_ERROR_MODEL, "%s: the tensor '%s' %s",
-                       dimr_weights_get_path (weights) != NULL ? dimr_weights_get_path (weights) : "The weights", name,
-                       tensor == NULL ? "is missing" : "does not have the shape that the configuration asks for");
+          dimr_error_set (error, DIMR_ERROR_MODEL,
+                          tensor == NULL ? _("%s: the tensor '%s' is missing")
+                                         : _("%s: the tensor '%s' does not have the shape that the configuration asks for"),
+                          dimr_weights_get_path (weights) != NULL ? dimr_weights_get_path (weights) : _("The weights"), name);
           return FALSE;
         }
       dimr_tensor_read_f32 (tensor, 0, parameter->n, values + parameter->first);

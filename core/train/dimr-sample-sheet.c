@@ -2,6 +2,7 @@
 #include "core/train/dimr-sample-sheet.h"
 
 #include "core/base/dimr-error.h"
+#include "core/base/dimr-i18n.h"
 #include "core/base/dimr-rng.h"
 #include "core/diffusion/dimr-walk.h"
 #include "core/image/dimr-png.h"
@@ -99,7 +100,7 @@ dimr_sample_sheet_save (DimrModel               *model,
 
   if (config->channels != 3)
     {
-      g_set_error_literal (error, DIMR_ERROR, DIMR_ERROR_UNSUPPORTED, "A sample sheet needs a model of pixels, not of latents");
+      g_set_error_literal (error, DIMR_ERROR, DIMR_ERROR_UNSUPPORTED, _("A sample sheet needs a model of pixels, not of latents"));
       return FALSE;
     }
   denoiser = dimr_denoiser_new (model, device, &settings, cancellable, error);

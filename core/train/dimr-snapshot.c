@@ -3,6 +3,7 @@
 
 #include "core/base/dimr-error.h"
 #include "core/base/dimr-file.h"
+#include "core/base/dimr-i18n.h"
 #include "core/weights/dimr-safetensors-writer.h"
 
 #include <errno.h>
@@ -156,7 +157,7 @@ dimr_snapshot_write (const char               *output,
   if (g_mkdir_with_parents (part, 0777) != 0)
     {
       saved = errno;
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_FILE, "The folder “%s” could not be created: %s.", part, g_strerror (saved));
+      dimr_error_set (error, DIMR_ERROR_FILE, _("The folder “%s” could not be created: %s."), part, g_strerror (saved));
       return FALSE;
     }
   if (!fill (part, state, config, card, add_files, user_data, error))
@@ -168,7 +169,7 @@ dimr_snapshot_write (const char               *output,
     {
       saved = errno;
       dimr_file_remove_folder (part);
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_FILE, "The snapshot could not be moved to “%s”: %s.", final, g_strerror (saved));
+      dimr_error_set (error, DIMR_ERROR_FILE, _("The snapshot could not be moved to “%s”: %s."), final, g_strerror (saved));
       return FALSE;
     }
   if (!dimr_file_sync_folder (output, error))
@@ -194,8 +195,8 @@ read_json (const char         *folder,
   if (!json_parser_load_from_file (parser, path, &local_error) || json_parser_get_root (parser) == NULL ||
       !JSON_NODE_HOLDS_OBJECT (json_parser_get_root (parser)))
     {
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_FORMAT, "“%s” cannot be read: %s", path,
-                   local_error != NULL ? local_error->message : "it holds no object");
+      dimr_error_set (error, DIMR_ERROR_FORMAT, _("“%s” cannot be read: %s"), path,
+                      local_error != NULL ? local_error->message : _("it holds no object"));
       return FALSE;
     }
   object = json_node_get_object (json_parser_get_root (parser));
@@ -203,8 +204,8 @@ read_json (const char         *folder,
   dimr_optimizer_set_step (state->optimizer, (guint64) json_object_get_int_member_with_default (object, "optimizer_step", 0));
   if (g_strcmp0 (json_object_get_string_member_with_default (object, "data", ""), state->fingerprint) != 0)
     {
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_REQUEST,
-                   "“%s” was trained on other pictures: go on with those, or begin a new run with --from", folder);
+      dimr_error_set (error, DIMR_ERROR_REQUEST,
+                      _("“%s” was trained on other pictures: go on with those, or begin a new run with --from"), folder);
       return FALSE;
     }
   return TRUE;

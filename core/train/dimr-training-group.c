@@ -8,6 +8,7 @@
 #include "core/train/dimr-training-private.h"
 
 #include "core/base/dimr-error.h"
+#include "core/base/dimr-i18n.h"
 
 #include <string.h>
 
@@ -32,9 +33,9 @@ dimr_run_open_device (DimrRun  *self,
       /* Of some launchers each process sees a single device, its own. */
       if (n > 1 && self->local_rank >= n)
         {
-          g_set_error (error, DIMR_ERROR, DIMR_ERROR_REQUEST,
-                       "This host has %u devices “%s”, and process %u is number %u on it: start one process a device, or use --device cpu", n,
-                       backends[i]->id, self->rank, self->local_rank + 1);
+          dimr_error_set (error, DIMR_ERROR_REQUEST,
+                          _("This host has %u devices “%s”, and process %u is number %u on it: start one process a device, or use --device cpu"), n,
+                          backends[i]->id, self->rank, self->local_rank + 1);
           return NULL;
         }
       own = g_strdup_printf ("%s:%u", backends[i]->id, n > 1 ? self->local_rank : 0);
@@ -121,8 +122,8 @@ dimr_run_agree (DimrRun  *self,
     return FALSE;
   if (other > 0)
     {
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_PEER,
-                   "Process %u has other options, another configuration or other data than process 0: start all of them alike", other);
+      dimr_error_set (error, DIMR_ERROR_PEER,
+                      _("Process %u has other options, another configuration or other data than process 0: start all of them alike"), other);
       return FALSE;
     }
   return broadcast_state (self, error);
@@ -184,10 +185,10 @@ dimr_run_share (DimrRun             *self,
 
   if (self->n_leaves < self->n_ranks)
     {
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_REQUEST,
-                   "A batch of %" G_GUINT64_FORMAT " is %" G_GUINT64_FORMAT " micro-batches of %u, too few for %u processes: "
-                   "use a larger --batch, a smaller --micro-batch or fewer processes",
-                   self->options->batch, self->n_leaves, micro, self->n_ranks);
+      dimr_error_set (error, DIMR_ERROR_REQUEST,
+                      _("A batch of %" PRIu64 " is %" PRIu64 " micro-batches of %u, too few for %u processes: "
+                        "use a larger --batch, a smaller --micro-batch or fewer processes"),
+                      self->options->batch, self->n_leaves, micro, self->n_ranks);
       return FALSE;
     }
   dimr_tree_share (self->n_leaves, self->rank, self->n_ranks, &self->first_leaf, &end);
@@ -256,7 +257,7 @@ dimr_run_compare (DimrRun  *self,
     return FALSE;
   if (other == 0)
     return TRUE;
-  g_set_error (error, DIMR_ERROR, DIMR_ERROR_PEER,
-               "The weights of process %u are no longer those of process 0, as on processors that round otherwise: use hosts of one kind", other);
+  dimr_error_set (error, DIMR_ERROR_PEER,
+                  _("The weights of process %u are no longer those of process 0, as on processors that round otherwise: use hosts of one kind"), other);
   return FALSE;
 }

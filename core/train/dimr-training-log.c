@@ -3,6 +3,7 @@
 
 #include "core/base/dimr-error.h"
 #include "core/base/dimr-file.h"
+#include "core/base/dimr-i18n.h"
 
 #include <errno.h>
 #include <math.h>
@@ -149,7 +150,7 @@ set_file_error (GError     **error,
 {
   const int saved = errno;
 
-  g_set_error (error, DIMR_ERROR, DIMR_ERROR_FILE, "“%s” could not be written: %s.", path, g_strerror (saved));
+  dimr_error_set (error, DIMR_ERROR_FILE, _("“%s” could not be written: %s."), path, g_strerror (saved));
 }
 
 /* The rows of an earlier part of the run, without those after @step. */

@@ -6,6 +6,7 @@
 
 #include "core/base/dimr-error.h"
 #include "core/base/dimr-file.h"
+#include "core/base/dimr-i18n.h"
 #include "core/classes/dimr-classes.h"
 #include "core/image/dimr-recipe.h"
 #include "core/model/dimr-model.h"
@@ -26,7 +27,7 @@ require (const char  *value,
 {
   if (value != NULL)
     return TRUE;
-  g_set_error (error, DIMR_ERROR, DIMR_ERROR_REQUEST, "Training needs --%s", name);
+  dimr_error_set (error, DIMR_ERROR_REQUEST, _("Training needs --%s"), name);
   return FALSE;
 }
 
@@ -46,7 +47,7 @@ parse_object (const char  *text,
 
   if (json_parser_load_from_data (parser, text, -1, NULL) && JSON_NODE_HOLDS_OBJECT (json_parser_get_root (parser)))
     return json_object_ref (json_node_get_object (json_parser_get_root (parser)));
-  g_set_error (error, DIMR_ERROR, DIMR_ERROR_FORMAT, "“%s” is no JSON object", path);
+  dimr_error_set (error, DIMR_ERROR_FORMAT, _("“%s” is no JSON object"), path);
   return NULL;
 }
 
@@ -145,8 +146,8 @@ check_classes (DimrRun  *self,
     return TRUE;
   if (n_known != self->config->num_classes)
     {
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_REQUEST, "“%s” holds pictures of %u classes: set \"num_classes\" of the configuration to that, it is %u",
-                   self->options->data, n_known, self->config->num_classes);
+      dimr_error_set (error, DIMR_ERROR_REQUEST, _("“%s” holds pictures of %u classes: set \"num_classes\" of the configuration to that, it is %u"),
+                      self->options->data, n_known, self->config->num_classes);
       return FALSE;
     }
   for (guint i = 0; self->config->label_names != NULL && i < n_known; i++)
@@ -155,8 +156,8 @@ check_classes (DimrRun  *self,
 
       if (strcmp (name, self->config->label_names[i]) != 0)
         {
-          g_set_error (error, DIMR_ERROR, DIMR_ERROR_REQUEST, "Class %u of “%s” is “%s”, but “%s” in the configuration's \"label_names\"",
-                       i, self->options->data, name, self->config->label_names[i]);
+          dimr_error_set (error, DIMR_ERROR_REQUEST, _("Class %u of “%s” is “%s”, but “%s” in the configuration's \"label_names\""),
+                          i, self->options->data, name, self->config->label_names[i]);
           return FALSE;
         }
     }
@@ -166,8 +167,8 @@ check_classes (DimrRun  *self,
       {
         g_autofree char *name = dimr_dataset_dup_class_name (self->validation, classes[i]);
 
-        g_set_error (error, DIMR_ERROR, DIMR_ERROR_REQUEST, "The class “%s” of “%s” is none of those in “%s”", name,
-                     self->options->validation, self->options->data);
+        dimr_error_set (error, DIMR_ERROR_REQUEST, _("The class “%s” of “%s” is none of those in “%s”"), name,
+                        self->options->validation, self->options->data);
         return FALSE;
       }
   return TRUE;
@@ -184,7 +185,7 @@ open_config (DimrRun  *self,
 
   if (!g_file_get_contents (path, &text, &length, &local_error))
     {
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_FILE, "The configuration “%s” could not be read: %s.", path, local_error->message);
+      dimr_error_set (error, DIMR_ERROR_FILE, _("The configuration “%s” could not be read: %s."), path, local_error->message);
       return FALSE;
     }
   self->config = dimr_config_parse (text, length, path, error);
@@ -251,11 +252,11 @@ restore (DimrRun  *self,
           g_propagate_error (error, g_steal_pointer (&problem));
           return FALSE;
         }
-      text = g_strdup_printf ("The snapshot “%s” is damaged and was removed: %s", folder, problem->message);
+      text = g_strdup_printf (_("The snapshot “%s” is damaged and was removed: %s"), folder, problem->message);
       dimr_run_warn (self, text);
       dimr_file_remove_folder (folder);
     }
-  g_set_error (error, DIMR_ERROR, DIMR_ERROR_FILE, "There is no snapshot to go on from in “%s”; begin without --resume", self->options->output);
+  dimr_error_set (error, DIMR_ERROR_FILE, _("There is no snapshot to go on from in “%s”; begin without --resume"), self->options->output);
   return FALSE;
 }
 
@@ -272,14 +273,14 @@ prepare_output (DimrRun   *self,
 
   if (!resume && g_file_test (path, G_FILE_TEST_EXISTS))
     {
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_REQUEST,
-                   "“%s” holds a run already: go on with it with --resume, or choose another folder", self->options->output);
+      dimr_error_set (error, DIMR_ERROR_REQUEST,
+                      _("“%s” holds a run already: go on with it with --resume, or choose another folder"), self->options->output);
       return FALSE;
     }
   if (g_mkdir_with_parents (self->options->output, 0777) != 0)
     {
       saved = errno;
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_FILE, "The folder “%s” could not be created: %s.", self->options->output, g_strerror (saved));
+      dimr_error_set (error, DIMR_ERROR_FILE, _("The folder “%s” could not be created: %s."), self->options->output, g_strerror (saved));
       return FALSE;
     }
   object = dimr_training_options_write (self->options);
@@ -353,8 +354,13 @@ open_trainers (DimrRun  *self,
     dimr_run_warn (self, dimr_learner_get_remark (self->learner));
   if (less && self->rank == 0)
     {
-      g_autofree char *text = g_strdup_printf ("Memory is short: %u samples go through the network together%s", options.micro_batch,
-                                               options.recompute == DIMR_RECOMPUTE_BLOCKS ? ", and activations are computed twice" : "");
+      g_autofree char *text = g_strdup_printf (
+        options.recompute == DIMR_RECOMPUTE_BLOCKS
+          ? ngettext ("Memory is short: %u sample goes through the network at a time, and activations are computed twice",
+                      "Memory is short: %u samples go through the network together, and activations are computed twice", options.micro_batch)
+          : ngettext ("Memory is short: %u sample goes through the network at a time",
+                      "Memory is short: %u samples go through the network together", options.micro_batch), options.micro_batch);
+
       dimr_run_warn (self, text);
     }
   if (self->validation == NULL || self->rank > 0)
@@ -418,15 +424,17 @@ static void
 introduce (DimrRun *self)
 {
   guint n_classes;
-  g_autofree char *text = NULL, *processes = self->n_ranks > 1 ? g_strdup_printf (", %u processes", self->n_ranks) : NULL;
+  g_autofree char *text = NULL, *where = NULL;
   DimrTrainingEvent event = { .kind = DIMR_TRAINING_STARTED };
 
   dimr_dataset_peek_classes (self->data, &n_classes);
-  text = g_strdup_printf ("%.2f M parameters, %" G_GUINT64_FORMAT " pictures of %u classes, step %" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT
-                          ", %.0f MiB of activations, %s%s",
+  where = self->n_ranks > 1 ? g_strdup_printf (_("%s, %u processes"), dimr_device_get_name (self->device), self->n_ranks)
+                            : g_strdup (dimr_device_get_name (self->device));
+  text = g_strdup_printf (_("%.2f M parameters, %" PRIu64 " pictures of %u classes, step %" PRIu64 " of %" PRIu64
+                            ", %.0f MiB of activations, %s"),
                           (double) dimr_parameters_get_length (self->parameters) / 1e6, dimr_dataset_get_n (self->data), n_classes,
                           self->step, self->options->steps, (double) dimr_trainer_get_arena_size (self->trainer) / (1 << 20),
-                          dimr_device_get_name (self->device), processes != NULL ? processes : "");
+                          where);
   event.text = text;
   dimr_run_tell (self, &event);
 }

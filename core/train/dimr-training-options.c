@@ -2,6 +2,7 @@
 #include "core/train/dimr-training-options.h"
 
 #include "core/base/dimr-error.h"
+#include "core/base/dimr-i18n.h"
 
 #include <math.h>
 #include <string.h>
@@ -93,10 +94,10 @@ refuse (const DimrOptionInfo  *info,
   g_autofree char *min = g_strdup_printf ("%.15g", info->min), *max = g_strdup_printf ("%.15g", info->max);
 
   if (info->type == DIMR_OPTION_SWITCH)
-    g_set_error (error, DIMR_ERROR, DIMR_ERROR_REQUEST, "%s is true or false, not “%s”", info->name, value);
+    dimr_error_set (error, DIMR_ERROR_REQUEST, _("%s is true or false, not “%s”"), info->name, value);
   else
-    g_set_error (error, DIMR_ERROR, DIMR_ERROR_REQUEST, "%s is a %snumber from %s to %s, not “%s”", info->name,
-                 info->type == DIMR_OPTION_COUNT ? "whole " : "", min, max, value);
+    dimr_error_set (error, DIMR_ERROR_REQUEST, info->type == DIMR_OPTION_COUNT ? _("%s is a whole number from %s to %s, not “%s”")
+                                                    : _("%s is a number from %s to %s, not “%s”"), info->name, min, max, value);
   return FALSE;
 }
 
@@ -111,7 +112,7 @@ check_word (const char  *name,
   for (guint i = 0; i < G_N_ELEMENTS (words); i++)
     if (strcmp (name, words[i].name) == 0 && strcmp (value, words[i].a) != 0 && strcmp (value, words[i].b) != 0)
       {
-        g_set_error (error, DIMR_ERROR, DIMR_ERROR_REQUEST, "%s is %s or %s, not “%s”", name, words[i].a, words[i].b, value);
+        dimr_error_set (error, DIMR_ERROR_REQUEST, _("%s is %s or %s, not “%s”"), name, words[i].a, words[i].b, value);
         return FALSE;
       }
   return TRUE;
@@ -164,7 +165,7 @@ dimr_training_options_set (DimrTrainingOptions  *self,
   for (guint i = 0; i < G_N_ELEMENTS (infos); i++)
     if (strcmp (infos[i].name, name) == 0)
       return set (self, &infos[i], value, error);
-  g_set_error (error, DIMR_ERROR, DIMR_ERROR_REQUEST, "Training has no option “%s”", name);
+  dimr_error_set (error, DIMR_ERROR_REQUEST, _("Training has no option “%s”"), name);
   return FALSE;
 }
 
@@ -198,7 +199,7 @@ dimr_training_options_read (DimrTrainingOptions  *self,
 
       if (value == NULL)
         {
-          g_set_error (error, DIMR_ERROR, DIMR_ERROR_REQUEST, "The training option “%s” is no single value", (char *) l->data);
+          dimr_error_set (error, DIMR_ERROR_REQUEST, _("The training option “%s” is no single value"), (char *) l->data);
           return FALSE;
         }
       if (!dimr_training_options_set (self, l->data, value, error))
@@ -220,15 +221,15 @@ dimr_training_options_read_config (DimrTrainingOptions  *self,
 
   if (!json_parser_load_from_file (parser, file, &local_error) || !JSON_NODE_HOLDS_OBJECT (json_parser_get_root (parser)))
     {
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_FORMAT, "The configuration “%s” could not be read: %s", file,
-                   local_error != NULL ? local_error->message : "it is no JSON object");
+      dimr_error_set (error, DIMR_ERROR_FORMAT, _("The configuration “%s” could not be read: %s"), file,
+                      local_error != NULL ? local_error->message : _("it is no JSON object"));
       return FALSE;
     }
   object = json_node_get_object (json_parser_get_root (parser));
   training = json_object_get_member (object, "training");
   if (training != NULL && !JSON_NODE_HOLDS_OBJECT (training))
     {
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_FORMAT, "The member \"training\" of “%s” is no object", file);
+      dimr_error_set (error, DIMR_ERROR_FORMAT, _("The member \"training\" of “%s” is no object"), file);
       return FALSE;
     }
   return (training == NULL || dimr_training_options_read (self, json_node_get_object (training), error)) &&

@@ -2,6 +2,7 @@
 #include "core/train/dimr-training-private.h"
 
 #include "core/base/dimr-error.h"
+#include "core/base/dimr-i18n.h"
 
 #include <math.h>
 #include <string.h>
@@ -17,8 +18,8 @@ dimr_training_read_options (const char  *output,
 
   if (!json_parser_load_from_file (parser, path, &local_error) || !JSON_NODE_HOLDS_OBJECT (json_parser_get_root (parser)))
     {
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_FILE, "“%s” holds no run to go on with: %s", output,
-                   local_error != NULL ? local_error->message : "run.json is no object");
+      dimr_error_set (error, DIMR_ERROR_FILE, _("“%s” holds no run to go on with: %s"), output,
+                      local_error != NULL ? local_error->message : _("run.json is no object"));
       return NULL;
     }
   if (!dimr_training_options_read (options, json_node_get_object (json_parser_get_root (parser)), error))
@@ -66,9 +67,11 @@ check (DimrRun  *self,
 {
   if (isfinite (loss) && isfinite (norm))
     return TRUE;
-  g_set_error (error, DIMR_ERROR, DIMR_ERROR_REQUEST,
-               "The %s of step %" G_GUINT64_FORMAT " is not a number: use a lower learning rate or --clip; the last good snapshot is %s",
-               isfinite (loss) ? "gradient" : "loss", self->step + 1, self->last_snapshot != NULL ? self->last_snapshot : "the beginning");
+  dimr_error_set (error, DIMR_ERROR_REQUEST,
+                  isfinite (loss)
+                    ? _("The gradient of step %" PRIu64 " is not a number: use a lower learning rate or --clip; the last good snapshot is %s")
+                    : _("The loss of step %" PRIu64 " is not a number: use a lower learning rate or --clip; the last good snapshot is %s"),
+                  self->step + 1, self->last_snapshot != NULL ? self->last_snapshot : _("the beginning"));
   return FALSE;
 }
 
@@ -229,9 +232,10 @@ keep (DimrRun  *self,
     }
   else if (lost)
     {
-      GError *said = g_error_new (DIMR_ERROR, DIMR_ERROR_PEER, "%s; the %" G_GUINT64_FORMAT " steps until then are kept in “%s”: go on with --resume",
-                                  (*problem)->message, self->step, self->last_snapshot);
+      GError *said = NULL;
 
+      dimr_error_set (&said, DIMR_ERROR_PEER, _("%s; the %" PRIu64 " steps until then are kept in “%s”: go on with --resume"),
+                      (*problem)->message, self->step, self->last_snapshot);
       g_clear_error (problem);
       *problem = said;
     }
@@ -272,7 +276,7 @@ dimr_training_run (const DimrTrainingOptions  *options,
           g_cancellable_set_error_if_cancelled (cancellable, &problem);
         }
       if (collective != NULL)
-        dimr_collective_leave (collective, g_error_matches (problem, G_IO_ERROR, G_IO_ERROR_CANCELLED) ? "it was told to" : problem->message);
+        dimr_collective_leave (collective, g_error_matches (problem, G_IO_ERROR, G_IO_ERROR_CANCELLED) ? _("it was told to") : problem->message);
       keep (&run, &problem);
       g_propagate_error (error, problem);
     }

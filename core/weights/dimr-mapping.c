@@ -3,6 +3,7 @@
 
 #include "core/base/dimr-checked.h"
 #include "core/base/dimr-error.h"
+#include "core/base/dimr-i18n.h"
 
 #include <errno.h>
 #include <glib/gstdio.h>
@@ -36,18 +37,18 @@ dimr_mapping_new (const char  *path,
 
   if (g_stat (path, &info) != 0)
     {
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_FILE, "%s cannot be read: %s", name, g_strerror (errno));
+      dimr_error_set (error, DIMR_ERROR_FILE, _("%s cannot be read: %s"), name, g_strerror (errno));
       return NULL;
     }
   if (!S_ISREG (info.st_mode))
     {
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_FILE, "%s cannot be read: it is not a file", name);
+      dimr_error_set (error, DIMR_ERROR_FILE, _("%s cannot be read: it is not a file"), name);
       return NULL;
     }
   file = g_mapped_file_new (path, FALSE, &local);
   if (file == NULL)
     {
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_FILE, "%s cannot be read: %s", name, local->message);
+      dimr_error_set (error, DIMR_ERROR_FILE, _("%s cannot be read: %s"), name, local->message);
       return NULL;
     }
   self = g_new0 (DimrMapping, 1);

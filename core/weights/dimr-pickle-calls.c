@@ -5,6 +5,8 @@
  */
 #include "core/weights/dimr-pickle-private.h"
 
+#include "core/base/dimr-i18n.h"
+
 #include <string.h>
 
 static const struct
@@ -80,11 +82,11 @@ dimr_pickle_find_name (DimrPickle *self,
   quoted_name = dimr_refuse_quote (name, n_name);
   if (text_equals (module, n_module, "torch._utils") ||
       (g_str_has_prefix (quoted_module, "torch") && g_str_has_suffix (quoted_name, "Storage")))
-    DIMR_PICKLE_REFUSE (self, at, "it holds a kind of tensor that this program does not read ('%s.%s')", quoted_module,
+    DIMR_PICKLE_REFUSE (self, at, _("it holds a kind of tensor that this program does not read ('%s.%s')"), quoted_module,
                         quoted_name);
   else
-    DIMR_PICKLE_REFUSE (self, at, "it asks to run '%s.%s', which weights never need; nothing was run, and needed is a file of tensors "
-                        "(a state_dict)", quoted_module,
+    DIMR_PICKLE_REFUSE (self, at, _("it asks to run '%s.%s', which weights never need; nothing was run, and needed is a file of tensors "
+                                    "(a state_dict)"), quoted_module,
                         quoted_name);
   return 0;
 }
@@ -154,7 +156,7 @@ rebuild_tensor (DimrPickle    *self,
       dimr_pickle_get_length (self, items[2]) != dimr_pickle_get_length (self, items[3]) ||
       !is (self, items[4], DIMR_PICKLE_BOOL) || !is (self, items[5], DIMR_PICKLE_ORDERED_DICT))
     {
-      DIMR_PICKLE_REFUSE (self, at, "a tensor is made of parts that no tensor has (a negative or unfitting size?)");
+      DIMR_PICKLE_REFUSE (self, at, _("a tensor is made of parts that no tensor has (a negative or unfitting size?)"));
       return 0;
     }
   node = dimr_pickle_new (self, DIMR_PICKLE_TENSOR, at);
@@ -174,7 +176,7 @@ rebuild_parameter (DimrPickle    *self,
   if (unpack (self, args, 3, 3, items) && is (self, items[0], DIMR_PICKLE_TENSOR) &&
       is (self, items[1], DIMR_PICKLE_BOOL) && is (self, items[2], DIMR_PICKLE_ORDERED_DICT))
     return items[0];
-  DIMR_PICKLE_REFUSE (self, at, "a parameter is made of parts that no parameter has");
+  DIMR_PICKLE_REFUSE (self, at, _("a parameter is made of parts that no parameter has"));
   return 0;
 }
 
@@ -186,7 +188,7 @@ dimr_pickle_call (DimrPickle    *self,
 {
   if (!is (self, callee, DIMR_PICKLE_GLOBAL) || !is (self, args, DIMR_PICKLE_TUPLE))
     {
-      DIMR_PICKLE_REFUSE (self, at, "it asks to run what is no name; nothing was run");
+      DIMR_PICKLE_REFUSE (self, at, _("it asks to run what is no name; nothing was run"));
       return 0;
     }
   switch ((DimrPickleName) dimr_pickle_data (self, callee)->name)
@@ -200,7 +202,7 @@ dimr_pickle_call (DimrPickle    *self,
     case DIMR_PICKLE_NAME_OPAQUE: return dimr_pickle_new (self, DIMR_PICKLE_OPAQUE, at);
     case DIMR_PICKLE_NAME_STORAGE: break;
     }
-  DIMR_PICKLE_REFUSE (self, at, "a name is used in a way that PyTorch never writes");
+  DIMR_PICKLE_REFUSE (self, at, _("a name is used in a way that PyTorch never writes"));
   return 0;
 }
 
@@ -213,7 +215,7 @@ dimr_pickle_new_object (DimrPickle    *self,
   if (is (self, callee, DIMR_PICKLE_GLOBAL) && is (self, args, DIMR_PICKLE_TUPLE) &&
       dimr_pickle_data (self, callee)->name == DIMR_PICKLE_NAME_OPAQUE)
     return dimr_pickle_new (self, DIMR_PICKLE_OPAQUE, at);
-  DIMR_PICKLE_REFUSE (self, at, "it asks for an object of a class that weights never have");
+  DIMR_PICKLE_REFUSE (self, at, _("it asks for an object of a class that weights never have"));
   return 0;
 }
 
@@ -259,7 +261,7 @@ dimr_pickle_load_storage (DimrPickle    *self,
 
   if (!unpack (self, id, 5, 6, items) || !is (self, items[0], DIMR_PICKLE_STRING))
     {
-      DIMR_PICKLE_REFUSE (self, at, "it refers to something that is no tensor storage");
+      DIMR_PICKLE_REFUSE (self, at, _("it refers to something that is no tensor storage"));
       return 0;
     }
   kind = dimr_pickle_peek_text (self, items[0], &length);
@@ -268,7 +270,7 @@ dimr_pickle_load_storage (DimrPickle    *self,
       !is (self, items[3], DIMR_PICKLE_STRING) || !is_count (self, items[4]) ||
       (dimr_pickle_get_length (self, id) == 6 && !is_view (self, items[5])))
     {
-      DIMR_PICKLE_REFUSE (self, at, "it refers to something that is no tensor storage");
+      DIMR_PICKLE_REFUSE (self, at, _("it refers to something that is no tensor storage"));
       return 0;
     }
   node = dimr_pickle_new (self, DIMR_PICKLE_STORAGE, at);
@@ -288,5 +290,5 @@ dimr_pickle_build (DimrPickle    *self,
 
   if (kind == DIMR_PICKLE_OPAQUE || (kind == DIMR_PICKLE_ORDERED_DICT && is (self, state, DIMR_PICKLE_DICT)))
     return TRUE;
-  return DIMR_PICKLE_REFUSE (self, at, "it sets attributes of what has none");
+  return DIMR_PICKLE_REFUSE (self, at, _("it sets attributes of what has none"));
 }

@@ -4,6 +4,8 @@
  */
 #include "core/weights/dimr-pickle-private.h"
 
+#include "core/base/dimr-i18n.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -49,7 +51,7 @@ dimr_pickle_new (DimrPickle    *self,
 
   if (data == NULL)
     {
-      DIMR_PICKLE_REFUSE (self, offset, "memory does not suffice for its table of contents");
+      DIMR_PICKLE_REFUSE (self, offset, _("memory does not suffice for its table of contents"));
       return 0;
     }
   memset (data, 0, sizeof *data);
@@ -70,11 +72,11 @@ dimr_pickle_append (DimrPickle    *self,
   DimrPickleCell *cell;
 
   if (depth > DIMR_PICKLE_MAX_DEPTH)
-    return DIMR_PICKLE_REFUSE (self, at, "it nests more than %d levels deep", DIMR_PICKLE_MAX_DEPTH);
+    return DIMR_PICKLE_REFUSE (self, at, _("it nests more than %d levels deep"), DIMR_PICKLE_MAX_DEPTH);
   data->depth = (guint8) depth;
   cell = dimr_pickle_array_add (&self->cells, sizeof *cell);
   if (cell == NULL)
-    return DIMR_PICKLE_REFUSE (self, at, "memory does not suffice for its table of contents");
+    return DIMR_PICKLE_REFUSE (self, at, _("memory does not suffice for its table of contents"));
   *cell = (DimrPickleCell){ .key = key, .value = value };
   if (data->u.items.last != 0)
     cell_at (self, data->u.items.last)->next = self->cells.length;
@@ -117,7 +119,7 @@ check_keys_of (DimrPickle           *self,
   guint32 n = 0;
 
   if (keys == NULL)
-    return DIMR_PICKLE_REFUSE (self, dict->offset, "memory does not suffice for its table of contents");
+    return DIMR_PICKLE_REFUSE (self, dict->offset, _("memory does not suffice for its table of contents"));
   for (guint32 cell = dict->u.items.first; cell != 0; cell = cell_at (self, cell)->next)
     keys[n++] = cell_at (self, cell)->key;
   qsort_r (keys, n, sizeof *keys, compare_keys, self);
@@ -126,7 +128,7 @@ check_keys_of (DimrPickle           *self,
       const DimrPickleData *key = dimr_pickle_data (self, keys[i]);
 
       if (key->kind != DIMR_PICKLE_GLOBAL && compare_keys (&keys[i - 1], &keys[i], self) == 0)
-        return DIMR_PICKLE_REFUSE (self, key->offset, "a dictionary holds the same key twice");
+        return DIMR_PICKLE_REFUSE (self, key->offset, _("a dictionary holds the same key twice"));
     }
   return TRUE;
 }

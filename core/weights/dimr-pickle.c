@@ -4,6 +4,8 @@
  */
 #include "core/weights/dimr-pickle-private.h"
 
+#include "core/base/dimr-i18n.h"
+
 #include <string.h>
 
 #define MAX_SIZE (64 << 20)
@@ -47,7 +49,7 @@ take (Machine       *m,
       const guint8 **out)
 {
   if (n > m->size - m->at)
-    return REFUSE (m, "the list of tensors is cut off");
+    return REFUSE (m, _("the list of tensors is cut off"));
   *out = m->p->data + m->at;
   m->at += n;
   return TRUE;
@@ -78,10 +80,10 @@ push (Machine       *m,
   if (node == 0)
     return FALSE;
   if (m->stack.length == MAX_SLOTS)
-    return REFUSE (m, "it needs a stack of more than %d items", MAX_SLOTS);
+    return REFUSE (m, _("it needs a stack of more than %d items"), MAX_SLOTS);
   slot = dimr_pickle_array_add (&m->stack, sizeof *slot);
   if (slot == NULL)
-    return REFUSE (m, "memory does not suffice for its table of contents");
+    return REFUSE (m, _("memory does not suffice for its table of contents"));
   *slot = node;
   return TRUE;
 }
@@ -99,7 +101,7 @@ peek (Machine *m,
 {
   if (m->stack.length - floor_of_stack (m) < n)
     {
-      REFUSE (m, "a step finds its stack empty");
+      REFUSE (m, _("a step finds its stack empty"));
       return NULL;
     }
   return (DimrPickleNode *) m->stack.data + m->stack.length - n;
@@ -110,7 +112,7 @@ pop_mark (Machine *m,
           guint32 *height)
 {
   if (m->marks.length == 0)
-    return REFUSE (m, "a step finds no mark on its stack");
+    return REFUSE (m, _("a step finds no mark on its stack"));
   *height = ((guint32 *) m->marks.data)[--m->marks.length];
   return TRUE;
 }
@@ -150,7 +152,7 @@ op_long1 (Machine *m)
   if (!take_number (m, 1, &n))
     return FALSE;
   if (n > 8)
-    return REFUSE (m, "a number is larger than 64 bits");
+    return REFUSE (m, _("a number is larger than 64 bits"));
   if (!take_number (m, n, &bits))
     return FALSE;
   if (n > 0 && n < 8 && bits >> (8 * n - 1) != 0)
@@ -171,12 +173,12 @@ op_text (Machine *m,
   if (!take_number (m, n_length, &length))
     return FALSE;
   if (length > MAX_STRING)
-    return REFUSE (m, "a text claims %" G_GUINT64_FORMAT " bytes, over the limit of %d", length, MAX_STRING);
+    return REFUSE (m, _("a text claims %" PRIu64 " bytes, over the limit of %d"), length, MAX_STRING);
   if (!take (m, length, &text))
     return FALSE;
   valid = g_utf8_validate_len ((const char *) text, length, NULL);
   if (!valid && !may_be_bytes)
-    return REFUSE (m, "a text is not UTF-8");
+    return REFUSE (m, _("a text is not UTF-8"));
   node = dimr_pickle_new (m->p, valid ? DIMR_PICKLE_STRING : DIMR_PICKLE_BYTES, m->step);
   if (node == 0)
     return FALSE;
@@ -193,10 +195,10 @@ op_mark (Machine *m)
   guint32 *slot;
 
   if (m->marks.length == MAX_SLOTS)
-    return REFUSE (m, "it needs a stack of more than %d items", MAX_SLOTS);
+    return REFUSE (m, _("it needs a stack of more than %d items"), MAX_SLOTS);
   slot = dimr_pickle_array_add (&m->marks, sizeof *slot);
   if (slot == NULL)
-    return REFUSE (m, "memory does not suffice for its table of contents");
+    return REFUSE (m, _("memory does not suffice for its table of contents"));
   *slot = m->stack.length;
   return TRUE;
 }
@@ -234,12 +236,12 @@ add_items (Machine *m,
   DimrPickleNode container;
 
   if (height <= floor_of_stack (m))
-    return REFUSE (m, "a step finds its stack empty");
+    return REFUSE (m, _("a step finds its stack empty"));
   container = stack[height - 1];
   if (to_dict ? !dimr_pickle_is_dict (m->p, container) : dimr_pickle_kind (m->p, container) != DIMR_PICKLE_LIST)
-    return REFUSE (m, "it adds items to what is no %s", to_dict ? "dictionary" : "list");
+    return REFUSE (m, to_dict ? _("it adds items to what is no dictionary") : _("it adds items to what is no list"));
   if (to_dict && (m->stack.length - height) % 2 != 0)
-    return REFUSE (m, "it sets a key without a value");
+    return REFUSE (m, _("it sets a key without a value"));
   for (guint32 i = height; i < m->stack.length; i += to_dict ? 2 : 1)
     {
       DimrPickleNode key = to_dict ? stack[i] : 0, value = stack[to_dict ? i + 1 : i];
@@ -247,7 +249,7 @@ add_items (Machine *m,
 
       if (to_dict && kind != DIMR_PICKLE_STRING && kind != DIMR_PICKLE_INT &&
           !(kind == DIMR_PICKLE_GLOBAL && dimr_pickle_data (m->p, key)->name == DIMR_PICKLE_NAME_OPAQUE))
-        return REFUSE (m, "a dictionary has a key that is neither text nor a number");
+        return REFUSE (m, _("a dictionary has a key that is neither text nor a number"));
       if (!dimr_pickle_append (m->p, container, key, value, m->step))
         return FALSE;
     }
@@ -266,13 +268,13 @@ op_put (Machine *m,
   if (top == NULL)
     return FALSE;
   if (slot >= MAX_SLOTS)
-    return REFUSE (m, "it needs more than %d memory slots", MAX_SLOTS);
+    return REFUSE (m, _("it needs more than %d memory slots"), MAX_SLOTS);
   while (m->memo.length <= slot)
     {
       DimrPickleNode *new_slot = dimr_pickle_array_add (&m->memo, sizeof *new_slot);
 
       if (new_slot == NULL)
-        return REFUSE (m, "memory does not suffice for its table of contents");
+        return REFUSE (m, _("memory does not suffice for its table of contents"));
       *new_slot = 0;
     }
   if (((DimrPickleNode *) m->memo.data)[slot] == 0)
@@ -286,7 +288,7 @@ op_get (Machine *m,
         guint64  slot)
 {
   if (slot >= m->memo.length || ((DimrPickleNode *) m->memo.data)[slot] == 0)
-    return REFUSE (m, "it recalls memory slot %" G_GUINT64_FORMAT ", which it never set", slot);
+    return REFUSE (m, _("it recalls memory slot %" PRIu64 ", which it never set"), slot);
   return push (m, ((DimrPickleNode *) m->memo.data)[slot]);
 }
 
@@ -311,7 +313,7 @@ take_line (Machine     *m,
   const guint8 *end = memchr (start, '\n', MIN (m->size - m->at, MAX_NAME + 1));
 
   if (end == NULL)
-    return REFUSE (m, "a name is too long or cut off");
+    return REFUSE (m, _("a name is too long or cut off"));
   *line = (const char *) start;
   *length = (gsize) (end - start);
   m->at += *length + 1;
@@ -338,7 +340,7 @@ op_stack_global (Machine *m)
   if (top == NULL)
     return FALSE;
   if (dimr_pickle_kind (m->p, top[0]) != DIMR_PICKLE_STRING || dimr_pickle_kind (m->p, top[1]) != DIMR_PICKLE_STRING)
-    return REFUSE (m, "a name is not text");
+    return REFUSE (m, _("a name is not text"));
   module = dimr_pickle_peek_text (m->p, top[0], &n_module);
   name = dimr_pickle_peek_text (m->p, top[1], &n_name);
   m->stack.length -= 2;
@@ -384,7 +386,7 @@ static gboolean
 op_stop (Machine *m)
 {
   if (m->marks.length != 0 || m->stack.length != 1)
-    return REFUSE (m, "it ends with something left over");
+    return REFUSE (m, _("it ends with something left over"));
   m->p->root = *(DimrPickleNode *) m->stack.data;
   m->done = TRUE;
   return TRUE;
@@ -397,7 +399,7 @@ op_frame (Machine *m)
 
   if (!take_number (m, 8, &length))
     return FALSE;
-  return length <= m->size - m->at || REFUSE (m, "the list of tensors is cut off");
+  return length <= m->size - m->at || REFUSE (m, _("the list of tensors is cut off"));
 }
 
 static gboolean
@@ -481,7 +483,7 @@ run_step (Machine *m,
     case OP_BUILD: return op_build (m);
     case OP_BINPERSID: return op_persistent (m);
     default:
-      return REFUSE (m, "its list of tensors has a step (0x%02x) that weights never need; nothing was run", op);
+      return REFUSE (m, _("its list of tensors has a step (0x%02x) that weights never need; nothing was run"), op);
     }
 }
 
@@ -493,12 +495,12 @@ run (Machine *m)
   if (!take (m, 2, &op))
     return FALSE;
   if (op[0] != OP_PROTO || op[1] < 2 || op[1] > 5)
-    return REFUSE (m, "its list of tensors is no pickle of protocol 2 to 5");
+    return REFUSE (m, _("its list of tensors is no pickle of protocol 2 to 5"));
   for (guint n = 0; !m->done; n++)
     {
       m->step = m->at;
       if (n == MAX_STEPS)
-        return REFUSE (m, "its list of tensors takes more than %d steps", MAX_STEPS);
+        return REFUSE (m, _("its list of tensors takes more than %d steps"), MAX_STEPS);
       if (!take (m, 1, &op) || !run_step (m, *op))
         return FALSE;
     }
@@ -524,10 +526,10 @@ dimr_pickle_parse (const guint8 *data,
   if (n_used != NULL)
     m.size = MIN (size, MAX_SIZE);
   if (m.size > MAX_SIZE)
-    return dimr_refuse (error, file, base, "its list of tensors is larger than 64 MiB"), NULL;
+    return dimr_refuse (error, file, base, _("its list of tensors is larger than 64 MiB")), NULL;
   ok = run (&m);
   if (ok && n_used == NULL && m.at != m.size)
-    ok = dimr_refuse (error, file, base + m.at, "something follows its list of tensors");
+    ok = dimr_refuse (error, file, base + m.at, _("something follows its list of tensors"));
   ok = ok && dimr_pickle_check_keys (self);
   g_free (m.stack.data);
   g_free (m.memo.data);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/weights/dimr-refuse.h"
 
+#include "core/base/dimr-i18n.h"
+
 #define MAX_QUOTED 80
 
 void
@@ -17,7 +19,7 @@ dimr_refuse_with (GError    **error,
   va_start (args, format);
   reason = g_strdup_vprintf (format, args);
   va_end (args);
-  g_set_error (error, DIMR_ERROR, code, "%s was refused at byte %" G_GUINT64_FORMAT ": %s", file, offset, reason);
+  dimr_error_set (error, code, _("%s was refused at byte %" PRIu64 ": %s"), file, offset, reason);
 }
 
 char *

@@ -6,6 +6,7 @@
 
 #include "core/base/dimr-checked.h"
 #include "core/base/dimr-error.h"
+#include "core/base/dimr-i18n.h"
 
 #include <string.h>
 
@@ -46,7 +47,7 @@ append_metadata (GString     *out,
 
       if (!g_utf8_validate (l->data, -1, NULL) || !g_utf8_validate (value, -1, NULL))
         {
-          g_set_error (error, DIMR_ERROR, DIMR_ERROR_REQUEST, "%s could not be written: a note to go with it is not UTF-8", shown);
+          dimr_error_set (error, DIMR_ERROR_REQUEST, _("%s could not be written: a note to go with it is not UTF-8"), shown);
           return FALSE;
         }
       append_quoted (out, l->data);
@@ -102,8 +103,8 @@ dimr_safetensors_make_header (GArray      *items,
   length = out->len - 8;
   if (length > MAX_HEADER)
     {
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_REQUEST,
-                   "%s could not be written: its names and notes are too long for the format", shown);
+      dimr_error_set (error, DIMR_ERROR_REQUEST,
+                      _("%s could not be written: its names and notes are too long for the format"), shown);
       return NULL;
     }
   length = GUINT64_TO_LE (length);
@@ -151,8 +152,8 @@ dimr_safetensors_lay_out (GArray      *items,
       item->begin = i;
       if (i == MAX_TENSORS || !name_can_be_written (seen, item->name))
         {
-          g_set_error (error, DIMR_ERROR, DIMR_ERROR_REQUEST,
-                       "%s could not be written: it would have too many tensors, or one whose name the format cannot hold", shown);
+          dimr_error_set (error, DIMR_ERROR_REQUEST,
+                          _("%s could not be written: it would have too many tensors, or one whose name the format cannot hold"), shown);
           return FALSE;
         }
     }
@@ -165,7 +166,7 @@ dimr_safetensors_lay_out (GArray      *items,
       item->begin = *n_bytes;
       if (!dimr_shape_n_bytes (&item->shape, item->dtype, &size) || !dimr_checked_add (*n_bytes, size, n_bytes) || *n_bytes > G_MAXINT64 / 2)
         {
-          g_set_error (error, DIMR_ERROR, DIMR_ERROR_REQUEST, "%s could not be written: it would be larger than any file", shown);
+          dimr_error_set (error, DIMR_ERROR_REQUEST, _("%s could not be written: it would be larger than any file"), shown);
           return FALSE;
         }
       item->end = *n_bytes;

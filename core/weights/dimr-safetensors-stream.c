@@ -4,6 +4,7 @@
 #include "core/base/dimr-checked.h"
 #include "core/base/dimr-error.h"
 #include "core/base/dimr-file.h"
+#include "core/base/dimr-i18n.h"
 #include "core/weights/dimr-safetensors-private.h"
 
 #include <errno.h>
@@ -34,7 +35,7 @@ fail (DimrSafetensorsStream  *self,
       int                     code,
       GError                **error)
 {
-  g_set_error (error, DIMR_ERROR, DIMR_ERROR_FILE, "%s could not be written: %s", self->shown, g_strerror (code));
+  dimr_error_set (error, DIMR_ERROR_FILE, _("%s could not be written: %s"), self->shown, g_strerror (code));
   return FALSE;
 }
 

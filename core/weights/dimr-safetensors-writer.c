@@ -3,6 +3,7 @@
 
 #include "core/base/dimr-error.h"
 #include "core/base/dimr-file.h"
+#include "core/base/dimr-i18n.h"
 #include "core/weights/dimr-safetensors-private.h"
 #include "core/weights/dimr-weights-private.h"
 
@@ -36,7 +37,7 @@ static gboolean
 fail_errno (Writer *self,
             int     code)
 {
-  g_set_error (self->error, DIMR_ERROR, DIMR_ERROR_FILE, "%s could not be written: %s", self->shown, g_strerror (code));
+  dimr_error_set (self->error, DIMR_ERROR_FILE, _("%s could not be written: %s"), self->shown, g_strerror (code));
   return FALSE;
 }
 
@@ -151,9 +152,9 @@ convert_item (Writer     *self,
       for (gsize i = 0; i < count; i++)
         if (!convert_value (item, first + i, values[i], converted + i * size))
           {
-            g_set_error (self->error, DIMR_ERROR, DIMR_ERROR_REQUEST,
-                         "%s could not be written: '%s' holds values that are too large for %s; choose another type",
-                         self->shown, item->name, dimr_dtype_name (item->dtype));
+            dimr_error_set (self->error, DIMR_ERROR_REQUEST,
+                            _("%s could not be written: '%s' holds values that are too large for %s; choose another type"),
+                            self->shown, item->name, dimr_dtype_name (item->dtype));
             return FALSE;
           }
       if (!write_piece (self, converted, count * size))

@@ -2,6 +2,7 @@
 #include "core/weights/dimr-safetensors.h"
 
 #include "core/base/dimr-checked.h"
+#include "core/base/dimr-i18n.h"
 #include "core/base/dimr-tensor.h"
 #include "core/weights/dimr-json-strict.h"
 #include "core/weights/dimr-refuse.h"
@@ -63,7 +64,7 @@ entry_clear (gpointer entry)
 static gboolean
 refuse_json (Reader *self)
 {
-  return REFUSE_HERE (self, "the header is not the JSON it should be (%s)", self->json.problem);
+  return REFUSE_HERE (self, _("the header is not the JSON it should be (%s)"), self->json.problem);
 }
 
 static gboolean
@@ -81,7 +82,7 @@ read_type (Reader *self,
         return TRUE;
       }
   quoted = dimr_refuse_quote (text, strlen (text));
-  return REFUSE_HERE (self, "'%s' is no data type of safetensors", quoted);
+  return REFUSE_HERE (self, _("'%s' is no data type of safetensors"), quoted);
 }
 
 static gboolean
@@ -97,7 +98,7 @@ read_shape (Reader *self,
       guint64 dim;
 
       if (entry->shape.n_dims == DIMR_MAX_DIMS)
-        return REFUSE_HERE (self, "a tensor has more than %d dimensions", DIMR_MAX_DIMS);
+        return REFUSE_HERE (self, _("a tensor has more than %d dimensions"), DIMR_MAX_DIMS);
       if (!dimr_json_read_uint (&self->json, &dim))
         return refuse_json (self);
       entry->shape.dims[entry->shape.n_dims++] = (gint64) dim;
@@ -112,7 +113,7 @@ read_offsets (Reader *self,
   if (!dimr_json_expect (&self->json, '[') || !dimr_json_read_uint (&self->json, &entry->begin))
     return refuse_json (self);
   if (dimr_json_peek (&self->json) != ',')
-    return REFUSE_HERE (self, "data_offsets should be two numbers");
+    return REFUSE_HERE (self, _("data_offsets should be two numbers"));
   self->json.position++;
   if (!dimr_json_read_uint (&self->json, &entry->end) || !dimr_json_expect (&self->json, ']'))
     return refuse_json (self);
@@ -132,19 +133,19 @@ check_size (Reader      *self,
     if (entry->shape.dims[i] == 0)
       empty = TRUE;
     else if (!dimr_checked_mul (n_bits, (guint64) entry->shape.dims[i], &n_bits))
-      return dimr_refuse (self->error, self->file, entry->where, "the size of '%s' overflows", name);
+      return dimr_refuse (self->error, self->file, entry->where, _("the size of '%s' overflows"), name);
   if (empty)
     n_bits = 0;
   if (n_bits % 8 != 0)
-    return dimr_refuse (self->error, self->file, entry->where, "'%s' does not end on a whole byte", name);
+    return dimr_refuse (self->error, self->file, entry->where, _("'%s' does not end on a whole byte"), name);
   if (entry->end < entry->begin)
-    return dimr_refuse (self->error, self->file, entry->where, "the data of '%s' ends before it begins", name);
+    return dimr_refuse (self->error, self->file, entry->where, _("the data of '%s' ends before it begins"), name);
   if (entry->end - entry->begin != n_bits / 8)
     return dimr_refuse (self->error, self->file, entry->where,
-                        "'%s' has %" G_GUINT64_FORMAT " bytes of data where its shape and type need %" G_GUINT64_FORMAT,
+                        _("'%s' has %" PRIu64 " bytes of data where its shape and type need %" PRIu64),
                         name, entry->end - entry->begin, n_bits / 8);
   if (types[entry->type].dtype < 0)
-    return dimr_refuse (self->error, self->file, entry->where, "'%s' is of type %s, which this program does not read",
+    return dimr_refuse (self->error, self->file, entry->where, _("'%s' is of type %s, which this program does not read"),
                         name, types[entry->type].name);
   return TRUE;
 }
@@ -173,10 +174,10 @@ read_entry (Reader *self,
       if (i == G_N_ELEMENTS (members))
         {
           g_autofree char *quoted = dimr_refuse_quote (key, strlen (key));
-          return REFUSE_HERE (self, "a tensor has an unknown member '%s'", quoted);
+          return REFUSE_HERE (self, _("a tensor has an unknown member '%s'"), quoted);
         }
       if (seen & 1u << i)
-        return REFUSE_HERE (self, "a tensor has two members '%s'", key);
+        return REFUSE_HERE (self, _("a tensor has two members '%s'"), key);
       seen |= 1u << i;
       if (!readers[i] (self, entry))
         return FALSE;
@@ -184,7 +185,7 @@ read_entry (Reader *self,
   if (self->json.problem != NULL)
     return refuse_json (self);
   if (seen != 7)
-    return REFUSE_HERE (self, "a tensor lacks its dtype, shape or data_offsets");
+    return REFUSE_HERE (self, _("a tensor lacks its dtype, shape or data_offsets"));
   return check_size (self, entry);
 }
 
@@ -203,7 +204,7 @@ read_metadata (Reader *self)
           !dimr_json_read_string (&self->json, MAX_METADATA, &value))
         return refuse_json (self);
       if (g_hash_table_contains (self->metadata, key))
-        return REFUSE_HERE (self, "__metadata__ has a key twice");
+        return REFUSE_HERE (self, _("__metadata__ has a key twice"));
       g_hash_table_insert (self->metadata, g_steal_pointer (&key), g_steal_pointer (&value));
     }
   return self->json.problem == NULL || refuse_json (self);
@@ -224,19 +225,19 @@ read_member (Reader   *self,
   if (strcmp (name, "__metadata__") == 0)
     {
       if (*metadata_seen)
-        return dimr_refuse (self->error, self->file, where, "__metadata__ stands twice in the header");
+        return dimr_refuse (self->error, self->file, where, _("__metadata__ stands twice in the header"));
       *metadata_seen = TRUE;
       return read_metadata (self);
     }
   if (name[0] == '\0')
-    return dimr_refuse (self->error, self->file, where, "a tensor has no name");
+    return dimr_refuse (self->error, self->file, where, _("a tensor has no name"));
   if (g_hash_table_contains (self->names, name))
     {
       g_autofree char *quoted = dimr_refuse_quote (name, strlen (name));
-      return dimr_refuse (self->error, self->file, where, "'%s' stands twice in the header", quoted);
+      return dimr_refuse (self->error, self->file, where, _("'%s' stands twice in the header"), quoted);
     }
   if (self->entries->len == MAX_TENSORS)
-    return dimr_refuse (self->error, self->file, where, "there are more than %d tensors", MAX_TENSORS);
+    return dimr_refuse (self->error, self->file, where, _("there are more than %d tensors"), MAX_TENSORS);
   entry.where = where;
   entry.name = g_steal_pointer (&name);
   g_hash_table_add (self->names, entry.name);
@@ -258,7 +259,7 @@ read_header (Reader *self)
     return refuse_json (self);
   for (; self->json.position < self->json.size; self->json.position++)
     if (self->json.text[self->json.position] != ' ')
-      return REFUSE_HERE (self, "something follows the header's JSON");
+      return REFUSE_HERE (self, _("something follows the header's JSON"));
   return TRUE;
 }
 
@@ -293,14 +294,15 @@ check_tiling (Reader  *self,
         }
       name = dimr_refuse_quote (entry->name, strlen (entry->name));
       if (entry->end > n_data)
-        return dimr_refuse (self->error, self->file, entry->where, "the data of '%s' lies beyond the end of the file",
+        return dimr_refuse (self->error, self->file, entry->where, _("the data of '%s' lies beyond the end of the file"),
                             name);
-      return dimr_refuse (self->error, self->file, entry->where, "the data of '%s' %s", name,
-                          entry->begin < covered ? "overlaps another tensor's" : "leaves a hole before it");
+      return dimr_refuse (self->error, self->file, entry->where,
+                          entry->begin < covered ? _("the data of '%s' overlaps another tensor's")
+                                                 : _("the data of '%s' leaves a hole before it"), name);
     }
   if (covered != n_data)
     return dimr_refuse (self->error, self->file, LENGTH_SIZE + self->json.size + covered,
-                        "%" G_GUINT64_FORMAT " bytes belong to no tensor", n_data - covered);
+                        _("%" PRIu64 " bytes belong to no tensor"), n_data - covered);
   return TRUE;
 }
 
@@ -349,14 +351,14 @@ dimr_safetensors_read (GBytes      *bytes,
   data = g_bytes_get_data (bytes, &size);
   g_array_set_clear_func (entries, entry_clear);
   if (size < LENGTH_SIZE)
-    return dimr_refuse (error, file, 0, "the file is too short to be safetensors"), NULL;
+    return dimr_refuse (error, file, 0, _("the file is too short to be safetensors")), NULL;
   memcpy (&n_header, data, sizeof n_header);
   n_header = GUINT64_FROM_LE (n_header);
   if (n_header > MAX_HEADER)
-    return dimr_refuse (error, file, 0, "the header claims %" G_GUINT64_FORMAT " bytes, over the limit of %d", n_header,
+    return dimr_refuse (error, file, 0, _("the header claims %" PRIu64 " bytes, over the limit of %d"), n_header,
                         MAX_HEADER), NULL;
   if (!dimr_checked_range (LENGTH_SIZE, n_header, size))
-    return dimr_refuse (error, file, 0, "the header claims %" G_GUINT64_FORMAT " bytes, more than the file has",
+    return dimr_refuse (error, file, 0, _("the header claims %" PRIu64 " bytes, more than the file has"),
                         n_header), NULL;
   self.json.text = (const char *) data + LENGTH_SIZE;
   self.json.size = n_header;

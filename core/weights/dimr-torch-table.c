@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "core/weights/dimr-refuse.h"
+#include "core/base/dimr-i18n.h"
 #include "core/weights/dimr-torch-private.h"
 
 static gboolean
@@ -50,20 +51,20 @@ what_it_is (DimrPickle    *pickle,
   switch (dimr_pickle_kind (pickle, root))
     {
     case DIMR_PICKLE_INT:
-      return "a step counter";
+      return _("a step counter");
     case DIMR_PICKLE_TENSOR:
-      return "a single tensor without a name";
+      return _("a single tensor without a name");
     case DIMR_PICKLE_OPAQUE:
-      return "the settings of a training program";
+      return _("the settings of a training program");
     case DIMR_PICKLE_DICT:
     case DIMR_PICKLE_ORDERED_DICT:
       if (is_optimizer (pickle, root) || holds_optimizer (pickle, root))
-        return "optimizer state";
+        return _("optimizer state");
       if (dimr_pickle_lookup (pickle, root, "last_epoch") != 0 || dimr_pickle_lookup (pickle, root, "base_lrs") != 0)
-        return "the state of a learning-rate schedule";
-      return "a dictionary without tensors";
+        return _("the state of a learning-rate schedule");
+      return _("a dictionary without tensors");
     default:
-      return "no dictionary of tensors";
+      return _("no dictionary of tensors");
     }
 }
 
@@ -90,6 +91,7 @@ dimr_torch_choose_table (DimrTorchReader *self,
   if (holds_tensors (pickle, root))
     return root;
   dimr_refuse_model (self->error, self->file, dimr_pickle_where (pickle, root),
-                     "there are no weights in this file, it is %s; needed is the checkpoint of the network, such as nnet_ema.pth", what_it_is (pickle, root));
+                     _("there are no weights in this file, it is %s; needed is the checkpoint of the network, such as nnet_ema.pth"),
+                     what_it_is (pickle, root));
   return 0;
 }

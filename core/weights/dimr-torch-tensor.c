@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "core/base/dimr-checked.h"
+#include "core/base/dimr-i18n.h"
 #include "core/weights/dimr-refuse.h"
 #include "core/weights/dimr-torch-private.h"
 
@@ -83,10 +84,10 @@ copy_tensor (DimrTorchReader        *self,
 
   self->n_copied_bytes += n_bytes;
   if (self->n_copied_bytes > (guint64) self->size + COPY_SLACK)
-    return DIMR_TORCH_REFUSE (self, where, "its tensors overlap into more data than the file has"), NULL;
+    return DIMR_TORCH_REFUSE (self, where, _("its tensors overlap into more data than the file has")), NULL;
   data = g_try_malloc (n_bytes);
   if (data == NULL)
-    return DIMR_TORCH_REFUSE (self, where, "memory does not suffice for one of its tensors"), NULL;
+    return DIMR_TORCH_REFUSE (self, where, _("memory does not suffice for one of its tensors")), NULL;
   gather (tensor, self->data + storage_offset, n_bytes, dimr_dtype_size (dtype), data);
   return dimr_tensor_new_take (dtype, &tensor->shape, data);
 }
@@ -110,15 +111,15 @@ dimr_torch_make_tensor (DimrTorchReader *self,
   item = dimr_dtype_size (storage->dtype);
 
   if (!dimr_checked_range (part.view_offset, part.view_length, storage->n_elements))
-    return DIMR_TORCH_REFUSE (self, where, "a tensor lies outside its storage '%s'", key), NULL;
+    return DIMR_TORCH_REFUSE (self, where, _("a tensor lies outside its storage '%s'"), key), NULL;
   if (!dimr_shape_n_bytes (&tensor.shape, storage->dtype, &n_bytes))
-    return DIMR_TORCH_REFUSE (self, where, "the size of a tensor overflows"), NULL;
+    return DIMR_TORCH_REFUSE (self, where, _("the size of a tensor overflows")), NULL;
   /* The storage is in the file, so its bytes cannot overflow. */
   if (n_bytes > part.view_length * item)
-    return DIMR_TORCH_REFUSE (self, where, "a tensor is larger than its storage '%s'", key), NULL;
+    return DIMR_TORCH_REFUSE (self, where, _("a tensor is larger than its storage '%s'"), key), NULL;
   if (n_bytes == 0 ? tensor.offset > part.view_length
                    : !last_element (&tensor, &last) || last >= part.view_length)
-    return DIMR_TORCH_REFUSE (self, where, "a tensor reaches outside its storage '%s'", key), NULL;
+    return DIMR_TORCH_REFUSE (self, where, _("a tensor reaches outside its storage '%s'"), key), NULL;
 
   offset = storage->offset + part.view_offset * item;
   if (n_bytes == 0 || is_row_major (&tensor))

@@ -2,6 +2,7 @@
 #include "core/weights/dimr-torch.h"
 
 #include "core/base/dimr-checked.h"
+#include "core/base/dimr-i18n.h"
 #include "core/weights/dimr-refuse.h"
 #include "core/weights/dimr-torch-private.h"
 
@@ -44,7 +45,7 @@ collect_storages (DimrTorchReader *self)
         }
       else if (storage->dtype != part.dtype || storage->n_elements != part.n_elements)
         return DIMR_TORCH_REFUSE (self, dimr_pickle_where (pickle, node),
-                                  "storage '%s' is said to have two types or sizes", key);
+                                  _("storage '%s' is said to have two types or sizes"), key);
     }
   return TRUE;
 }
@@ -66,12 +67,12 @@ place_in_zip (DimrTorchReader *self,
       guint64 n_bytes;
 
       if (entry == NULL)
-        return DIMR_TORCH_REFUSE (self, where, "storage '%s' is not in the archive", (char *) key);
+        return DIMR_TORCH_REFUSE (self, where, _("storage '%s' is not in the archive"), (char *) key);
       if (!dimr_checked_mul (storage->n_elements, dimr_dtype_size (storage->dtype), &n_bytes) ||
           n_bytes != entry->size)
         return DIMR_TORCH_REFUSE (self, entry->offset,
-                                  "storage '%s' has %" G_GUINT64_FORMAT " bytes where %" G_GUINT64_FORMAT
-                                  " elements of %s are promised",
+                                  _("storage '%s' has %" PRIu64 " bytes where %" PRIu64
+                                    " elements of %s are promised"),
                                   (char *) key, entry->size, storage->n_elements, dimr_dtype_name (storage->dtype));
       storage->offset = entry->offset;
       storage->placed = TRUE;
@@ -89,7 +90,7 @@ place_in_sequence (DimrTorchReader *self,
   DimrPickleIter iter;
 
   if (dimr_pickle_kind (keys, root) != DIMR_PICKLE_LIST)
-    return DIMR_TORCH_REFUSE (self, dimr_pickle_where (keys, root), "the list of storages is no list");
+    return DIMR_TORCH_REFUSE (self, dimr_pickle_where (keys, root), _("the list of storages is no list"));
   dimr_pickle_iter_init (&iter, keys, root);
   while (dimr_pickle_iter_next (&iter, keys, NULL, &item))
     {
@@ -100,29 +101,29 @@ place_in_sequence (DimrTorchReader *self,
       gsize length;
 
       if (dimr_pickle_kind (keys, item) != DIMR_PICKLE_STRING)
-        return DIMR_TORCH_REFUSE (self, dimr_pickle_where (keys, item), "the key of a storage is no text");
+        return DIMR_TORCH_REFUSE (self, dimr_pickle_where (keys, item), _("the key of a storage is no text"));
       text = dimr_pickle_peek_text (keys, item, &length);
       key = g_strndup (text, length);
       storage = g_hash_table_lookup (self->storages, key);
       if (storage == NULL || storage->placed)
-        return DIMR_TORCH_REFUSE (self, dimr_pickle_where (keys, item), "a storage is listed that no tensor has, or twice");
+        return DIMR_TORCH_REFUSE (self, dimr_pickle_where (keys, item), _("a storage is listed that no tensor has, or twice"));
       if (self->size - at < sizeof n_elements)
-        return DIMR_TORCH_REFUSE (self, at, "the file is cut off");
+        return DIMR_TORCH_REFUSE (self, at, _("the file is cut off"));
       memcpy (&n_elements, self->data + at, sizeof n_elements);
       n_elements = GUINT64_FROM_LE (n_elements);
       if (n_elements != storage->n_elements)
-        return DIMR_TORCH_REFUSE (self, at, "storage '%s' has %" G_GUINT64_FORMAT " elements where %" G_GUINT64_FORMAT
-                                  " are promised", key, n_elements, storage->n_elements);
+        return DIMR_TORCH_REFUSE (self, at, _("storage '%s' has %" PRIu64 " elements where %" PRIu64
+                                              " are promised"), key, n_elements, storage->n_elements);
       at += sizeof n_elements;
       if (!dimr_checked_mul (n_elements, dimr_dtype_size (storage->dtype), &n_bytes) || n_bytes > self->size - at)
-        return DIMR_TORCH_REFUSE (self, at, "the file is cut off");
+        return DIMR_TORCH_REFUSE (self, at, _("the file is cut off"));
       storage->offset = at;
       storage->placed = TRUE;
       at += n_bytes;
     }
   if (dimr_pickle_get_length (keys, root) != g_hash_table_size (self->storages))
-    return DIMR_TORCH_REFUSE (self, dimr_pickle_where (keys, root), "a tensor has a storage that is not in the file");
-  return at == self->size || DIMR_TORCH_REFUSE (self, at, "something follows the last storage");
+    return DIMR_TORCH_REFUSE (self, dimr_pickle_where (keys, root), _("a tensor has a storage that is not in the file"));
+  return at == self->size || DIMR_TORCH_REFUSE (self, at, _("something follows the last storage"));
 }
 
 /* --- Tensors --- */
@@ -139,16 +140,16 @@ add_tensor (DimrTorchReader *self,
 
   if (dimr_pickle_kind (self->pickle, value) == DIMR_PICKLE_OPAQUE)
     return DIMR_TORCH_REFUSE (self, dimr_pickle_where (self->pickle, value),
-                              "an object of a training program stands among the weights");
+                              _("an object of a training program stands among the weights"));
   if (dimr_pickle_kind (self->pickle, value) != DIMR_PICKLE_TENSOR)
     return TRUE;
   if (dimr_pickle_kind (self->pickle, key) != DIMR_PICKLE_STRING)
-    return DIMR_TORCH_REFUSE (self, dimr_pickle_where (self->pickle, key), "a tensor has no name");
+    return DIMR_TORCH_REFUSE (self, dimr_pickle_where (self->pickle, key), _("a tensor has no name"));
   name = dimr_pickle_peek_text (self->pickle, key, &length);
   if (length == 0 || length > MAX_NAME)
-    return DIMR_TORCH_REFUSE (self, dimr_pickle_where (self->pickle, key), "the name of a tensor is empty or too long");
+    return DIMR_TORCH_REFUSE (self, dimr_pickle_where (self->pickle, key), _("the name of a tensor is empty or too long"));
   if (g_hash_table_size (tensors) == MAX_TENSORS)
-    return DIMR_TORCH_REFUSE (self, dimr_pickle_where (self->pickle, key), "there are more than %d tensors", MAX_TENSORS);
+    return DIMR_TORCH_REFUSE (self, dimr_pickle_where (self->pickle, key), _("there are more than %d tensors"), MAX_TENSORS);
   tensor = dimr_torch_make_tensor (self, value);
   if (tensor == NULL)
     return FALSE;
@@ -206,15 +207,15 @@ find_pickle (DimrTorchReader *self,
   const DimrZipEntry *pickle = dimr_zip_lookup (zip, "data.pkl"), *order = dimr_zip_lookup (zip, "byteorder");
 
   if (pickle == NULL)
-    return DIMR_TORCH_REFUSE (self, 0, "it is an archive, but not one of PyTorch (there is no data.pkl)"), NULL;
+    return DIMR_TORCH_REFUSE (self, 0, _("it is an archive, but not one of PyTorch (there is no data.pkl)")), NULL;
   if (dimr_zip_lookup (zip, "constants.pkl") != NULL || dimr_zip_has_folder (zip, "code/"))
-    return DIMR_TORCH_REFUSE (self, pickle->offset, "it is a TorchScript program, not a file of weights"), NULL;
+    return DIMR_TORCH_REFUSE (self, pickle->offset, _("it is a TorchScript program, not a file of weights")), NULL;
   if (order != NULL && (order->size != 6 || memcmp (self->data + order->offset, "little", 6) != 0))
-    return DIMR_TORCH_REFUSE (self, order->offset, "its numbers are not little-endian"), NULL;
+    return DIMR_TORCH_REFUSE (self, order->offset, _("its numbers are not little-endian")), NULL;
   if (pickle->size == 0 || pickle->size > MAX_PICKLE)
-    return DIMR_TORCH_REFUSE (self, pickle->offset, "its list of tensors is empty or larger than 64 MiB"), NULL;
+    return DIMR_TORCH_REFUSE (self, pickle->offset, _("its list of tensors is empty or larger than 64 MiB")), NULL;
   if (pickle->crc != 0 && dimr_zip_crc32 (self->data + pickle->offset, pickle->size) != pickle->crc)
-    return DIMR_TORCH_REFUSE (self, pickle->offset, "its list of tensors is damaged (its checksum is wrong)"), NULL;
+    return DIMR_TORCH_REFUSE (self, pickle->offset, _("its list of tensors is damaged (its checksum is wrong)")), NULL;
   return pickle;
 }
 
@@ -273,15 +274,15 @@ check_preamble (DimrTorchReader *self,
     return FALSE;
   node = dimr_pickle_root (protocol);
   if (dimr_pickle_kind (protocol, node) != DIMR_PICKLE_INT || dimr_pickle_get_int (protocol, node) != LEGACY_PROTOCOL)
-    return DIMR_TORCH_REFUSE (self, dimr_pickle_where (protocol, node), "its format is not the one of PyTorch before 1.6");
+    return DIMR_TORCH_REFUSE (self, dimr_pickle_where (protocol, node), _("its format is not the one of PyTorch before 1.6"));
   if ((system = next_pickle (self, at)) == NULL)
     return FALSE;
   node = dimr_pickle_root (system);
   if (!dimr_pickle_is_dict (system, node))
-    return DIMR_TORCH_REFUSE (self, dimr_pickle_where (system, node), "it does not say what system wrote it");
+    return DIMR_TORCH_REFUSE (self, dimr_pickle_where (system, node), _("it does not say what system wrote it"));
   node = dimr_pickle_lookup (system, node, "little_endian");
   if (node == 0 || dimr_pickle_kind (system, node) != DIMR_PICKLE_BOOL || !dimr_pickle_get_int (system, node))
-    return DIMR_TORCH_REFUSE (self, *at, "its numbers are not little-endian");
+    return DIMR_TORCH_REFUSE (self, *at, _("its numbers are not little-endian"));
   return TRUE;
 }
 
@@ -326,5 +327,5 @@ dimr_torch_refuse_pickle (GBytes     *bytes,
 
   if (pickle == NULL)
     return FALSE;
-  return dimr_refuse (error, file, 0, "it is a bare pickle, not a checkpoint of PyTorch");
+  return dimr_refuse (error, file, 0, _("it is a bare pickle, not a checkpoint of PyTorch"));
 }

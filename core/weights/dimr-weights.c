@@ -2,6 +2,7 @@
 #include "core/weights/dimr-weights.h"
 
 #include "core/base/dimr-error.h"
+#include "core/base/dimr-i18n.h"
 #include "core/weights/dimr-mapping.h"
 #include "core/weights/dimr-refuse.h"
 #include "core/weights/dimr-safetensors.h"
@@ -110,13 +111,13 @@ describe_stranger (const guint8 *data,
                    gsize         size)
 {
   static const struct { gsize offset; const char *begins, *what; } rows[] = {
-    { 0, "version https://git-lfs", "it is a pointer that Git LFS left in place of the file; fetch the file itself (git lfs pull)" },
-    { 0, "<!DOCTYPE", "it is a web page, not the file that was to be downloaded; download it again" },
-    { 0, "<!doctype", "it is a web page, not the file that was to be downloaded; download it again" },
-    { 0, "<html", "it is a web page, not the file that was to be downloaded; download it again" },
-    { 0, "GGUF", "it is a GGUF file of quantised weights; needed are the published .pth or .safetensors" },
-    { 0, "\x1f\x8b", "it is compressed with gzip; unpack it first" },
-    { 257, "ustar", "it is an archive of a PyTorch older than this program reads" },
+    { 0, "version https://git-lfs", N_("it is a pointer that Git LFS left in place of the file; fetch the file itself (git lfs pull)") },
+    { 0, "<!DOCTYPE", N_("it is a web page, not the file that was to be downloaded; download it again") },
+    { 0, "<!doctype", N_("it is a web page, not the file that was to be downloaded; download it again") },
+    { 0, "<html", N_("it is a web page, not the file that was to be downloaded; download it again") },
+    { 0, "GGUF", N_("it is a GGUF file of quantised weights; needed are the published .pth or .safetensors") },
+    { 0, "\x1f\x8b", N_("it is compressed with gzip; unpack it first") },
+    { 257, "ustar", N_("it is an archive of a PyTorch older than this program reads") },
   };
 
   for (guint i = 0; i < G_N_ELEMENTS (rows); i++)
@@ -124,9 +125,9 @@ describe_stranger (const guint8 *data,
       const gsize n = strlen (rows[i].begins);
 
       if (size >= rows[i].offset + n && memcmp (data + rows[i].offset, rows[i].begins, n) == 0)
-        return rows[i].what;
+        return _(rows[i].what);
     }
-  return "it is neither safetensors nor a checkpoint of PyTorch, and needed is one of them (.safetensors, .pth, .pt or .ckpt)";
+  return _("it is neither safetensors nor a checkpoint of PyTorch, and needed is one of them (.safetensors, .pth, .pt or .ckpt)");
 }
 
 /* @mapping: where @bytes are, or NULL. */
@@ -143,7 +144,7 @@ open_bytes (GBytes       *bytes,
   if (g_cancellable_set_error_if_cancelled (cancellable, error))
     return NULL;
   if (size == 0)
-    return dimr_refuse (error, file, 0, "the file is empty"), NULL;
+    return dimr_refuse (error, file, 0, _("the file is empty")), NULL;
   /* First, since its ninth byte is one that neither of the others can have there. */
   if (dimr_safetensors_sniff (data, size))
     {

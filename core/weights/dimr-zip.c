@@ -2,6 +2,7 @@
 #include "core/weights/dimr-zip.h"
 
 #include "core/base/dimr-checked.h"
+#include "core/base/dimr-i18n.h"
 #include "core/weights/dimr-refuse.h"
 
 #include <stdlib.h>
@@ -104,19 +105,19 @@ find_directory64 (Opener       *self,
   const guint8 *locator = self->data + at, *record;
 
   if (u32 (locator + 4) != 0 || u32 (locator + 16) != 1)
-    return REFUSE (self, at, "the archive is spread over several disks");
+    return REFUSE (self, at, _("the archive is spread over several disks"));
   if (at < SIZE_END64 || u64 (locator + 8) != at - SIZE_END64)
-    return REFUSE (self, at, "the archive's zip64 record is not where it should be");
+    return REFUSE (self, at, _("the archive's zip64 record is not where it should be"));
   at -= SIZE_END64;
   record = self->data + at;
   if (u32 (record) != SIGNATURE_END64 || u64 (record + 4) != SIZE_END64 - 12)
-    return REFUSE (self, at, "the archive's zip64 record is damaged");
+    return REFUSE (self, at, _("the archive's zip64 record is damaged"));
   if (u32 (record + 16) != 0 || u32 (record + 20) != 0 || u64 (record + 24) != u64 (record + 32))
-    return REFUSE (self, at, "the archive is spread over several disks");
+    return REFUSE (self, at, _("the archive is spread over several disks"));
   if ((*n_lines != 0xffff && *n_lines != u64 (record + 32)) ||
       (*n_bytes != 0xffffffff && *n_bytes != u64 (record + 40)) ||
       (*start != 0xffffffff && *start != u64 (record + 48)))
-    return REFUSE (self, at, "the archive's two end records disagree");
+    return REFUSE (self, at, _("the archive's two end records disagree"));
   *n_lines = u64 (record + 32);
   *n_bytes = u64 (record + 40);
   *start = u64 (record + 48);
@@ -132,13 +133,13 @@ find_directory (Opener *self)
   gsize at;
 
   if (self->size < SIZE_END || u32 (self->data + self->size - SIZE_END) != SIGNATURE_END)
-    return REFUSE (self, self->size, "the archive has no end record here; the file is cut off, or something was added");
+    return REFUSE (self, self->size, _("the archive has no end record here; the file is cut off, or something was added"));
   at = self->size - SIZE_END;
   end = self->data + at;
   if (u16 (end + 20) != 0)
-    return REFUSE (self, at + 20, "the archive has a comment, which weights never have");
+    return REFUSE (self, at + 20, _("the archive has a comment, which weights never have"));
   if (u16 (end + 4) != 0 || u16 (end + 6) != 0 || u16 (end + 8) != u16 (end + 10))
-    return REFUSE (self, at, "the archive is spread over several disks");
+    return REFUSE (self, at, _("the archive is spread over several disks"));
   self->n_lines = u16 (end + 10);
   n_bytes = u32 (end + 12);
   self->directory = u32 (end + 16);
@@ -152,9 +153,9 @@ find_directory (Opener *self)
       self->directory_end = directory_end;
     }
   if (self->n_lines > MAX_ENTRIES || n_bytes > MAX_DIRECTORY)
-    return REFUSE (self, at, "the archive's directory is too large");
+    return REFUSE (self, at, _("the archive's directory is too large"));
   if (!dimr_checked_add (self->directory, n_bytes, &expected_end) || expected_end != self->directory_end)
-    return REFUSE (self, at, "the archive's directory is not where its end record says");
+    return REFUSE (self, at, _("the archive's directory is not where its end record says"));
   return TRUE;
 }
 
@@ -205,12 +206,12 @@ read_zip64 (Opener       *self,
   const guint8 *field = find_extra (extra, n_extra, 1, &n, &ok);
 
   if (!ok)
-    return REFUSE (self, at, "an entry's extra field is damaged");
+    return REFUSE (self, at, _("an entry's extra field is damaged"));
   for (guint i = 0; i < 3; i++)
     if (numbers[i] != NULL && *numbers[i] == 0xffffffff)
       {
         if (field == NULL || n < 8)
-          return REFUSE (self, at, "an entry lacks its 64-bit size");
+          return REFUSE (self, at, _("an entry lacks its 64-bit size"));
         *numbers[i] = u64 (field);
         field += 8;
         n -= 8;
@@ -263,17 +264,17 @@ add_entry (Opener     *self,
   DimrZipEntry *entry;
 
   if (slash == NULL && g_str_has_suffix (name, ".npy"))
-    return REFUSE (self, at, "it is an archive of NumPy's arrays, not a checkpoint of PyTorch");
+    return REFUSE (self, at, _("it is an archive of NumPy's arrays, not a checkpoint of PyTorch"));
   if (slash == NULL)
-    return REFUSE (self, at, "an entry lies in no folder");
+    return REFUSE (self, at, _("an entry lies in no folder"));
   if (self->prefix == NULL)
     self->prefix = g_strndup (name, (gsize) (slash - name) + 1);
   if (!g_str_has_prefix (name, self->prefix))
-    return REFUSE (self, at, "the archive has a second top folder");
+    return REFUSE (self, at, _("the archive has a second top folder"));
   if (line->size != 0 && name[line->n_name - 1] == '/')
-    return REFUSE (self, at, "a folder has content");
+    return REFUSE (self, at, _("a folder has content"));
   if (g_hash_table_contains (self->zip->entries, slash + 1))
-    return REFUSE (self, at, "a name stands twice in the archive");
+    return REFUSE (self, at, _("a name stands twice in the archive"));
   entry = g_new (DimrZipEntry, 1);
   *entry = (DimrZipEntry){ .offset = payload, .size = line->size, .crc = line->crc };
   g_hash_table_insert (self->zip->entries, g_strdup (slash + 1), entry);
@@ -289,13 +290,13 @@ skip_descriptor (Opener  *self,
   gsize room = self->directory - line->end;
 
   if (room < 16 || u32 (p) != SIGNATURE_DESCRIPTOR || u32 (p + 4) != line->crc)
-    return REFUSE (self, line->end, "an entry's closing record is damaged");
+    return REFUSE (self, line->end, _("an entry's closing record is damaged"));
   if (u32 (p + 8) == line->size && u32 (p + 12) == line->size)
     line->end += 16;
   else if (room >= 24 && u64 (p + 8) == line->size && u64 (p + 16) == line->size)
     line->end += 24;
   else
-    return REFUSE (self, line->end, "an entry's closing record gives another size than the directory");
+    return REFUSE (self, line->end, _("an entry's closing record gives another size than the directory"));
   return TRUE;
 }
 
@@ -310,16 +311,16 @@ check_local_header (Opener  *self,
   gboolean later = (line->flags & FLAG_DESCRIPTOR) != 0;
 
   if (!dimr_checked_range (line->header, SIZE_LOCAL, self->directory))
-    return REFUSE (self, line->header, "an entry of the directory lies beyond the end of the file");
+    return REFUSE (self, line->header, _("an entry of the directory lies beyond the end of the file"));
   p = self->data + line->header;
   if (u32 (p) != SIGNATURE_LOCAL)
-    return REFUSE (self, line->header, "an entry of the directory is not there");
+    return REFUSE (self, line->header, _("an entry of the directory is not there"));
   n_head = SIZE_LOCAL + (guint64) u16 (p + 26) + u16 (p + 28);
   if (!dimr_checked_range (line->header, n_head, self->directory))
-    return REFUSE (self, line->header, "an entry's header is cut off");
+    return REFUSE (self, line->header, _("an entry's header is cut off"));
   if (u16 (p + 6) != line->flags || u16 (p + 8) != line->method || u16 (p + 26) != line->n_name ||
       memcmp (p + SIZE_LOCAL, line->name, line->n_name) != 0)
-    return REFUSE (self, line->header, "an entry's header contradicts the directory");
+    return REFUSE (self, line->header, _("an entry's header contradicts the directory"));
   stored = u32 (p + 18);
   size = u32 (p + 22);
   if (!later || stored != 0 || size != 0 || u32 (p + 14) != 0)
@@ -330,11 +331,11 @@ check_local_header (Opener  *self,
         return FALSE;
       if (stored != line->size || size != line->size ||
           (u32 (p + 14) != line->crc && !(later && u32 (p + 14) == 0)))
-        return REFUSE (self, line->header, "an entry's header gives another size than the directory");
+        return REFUSE (self, line->header, _("an entry's header gives another size than the directory"));
     }
   *payload = line->header + n_head;
   if (!dimr_checked_range (*payload, line->size, self->directory))
-    return REFUSE (self, line->header, "an entry's data lies beyond the end of the file");
+    return REFUSE (self, line->header, _("an entry's data lies beyond the end of the file"));
   line->end = *payload + line->size;
   return !later || skip_descriptor (self, line);
 }
@@ -350,7 +351,7 @@ read_line (Opener  *self,
   guint64 *numbers[3] = { &line->size, &stored, &line->header };
 
   if (!dimr_checked_range (*at, SIZE_CENTRAL, self->directory_end) || u32 (p) != SIGNATURE_CENTRAL)
-    return REFUSE (self, *at, "the archive's directory is damaged");
+    return REFUSE (self, *at, _("the archive's directory is damaged"));
   line->flags = u16 (p + 8);
   line->method = u16 (p + 10);
   line->crc = u32 (p + 16);
@@ -361,21 +362,21 @@ read_line (Opener  *self,
   line->name = p + SIZE_CENTRAL;
   n = SIZE_CENTRAL + (guint64) line->n_name + u16 (p + 30) + u16 (p + 32);
   if (!dimr_checked_range (*at, n, self->directory_end))
-    return REFUSE (self, *at, "the archive's directory is damaged");
+    return REFUSE (self, *at, _("the archive's directory is damaged"));
   if (u16 (p + 34) != 0)
-    return REFUSE (self, *at, "the archive is spread over several disks");
+    return REFUSE (self, *at, _("the archive is spread over several disks"));
   if (line->flags & ~(FLAG_DESCRIPTOR | FLAG_UTF8))
-    return REFUSE (self, *at, "an entry is encrypted or has flags that weights never have");
+    return REFUSE (self, *at, _("an entry is encrypted or has flags that weights never have"));
   if (line->method != 0 && is_code (line->name, line->n_name))
-    return REFUSE (self, *at, "it is a TorchScript program, not a file of weights");
+    return REFUSE (self, *at, _("it is a TorchScript program, not a file of weights"));
   if (line->method != 0)
-    return REFUSE (self, *at, "an entry is compressed, which weights never are");
+    return REFUSE (self, *at, _("an entry is compressed, which weights never are"));
   if (!name_is_safe (line->name, line->n_name))
-    return REFUSE (self, *at, "an entry has a name that no weight file has");
+    return REFUSE (self, *at, _("an entry has a name that no weight file has"));
   if (!read_zip64 (self, *at, line->name + line->n_name, u16 (p + 30), numbers))
     return FALSE;
   if (stored != line->size)
-    return REFUSE (self, *at, "an entry's two sizes disagree");
+    return REFUSE (self, *at, _("an entry's two sizes disagree"));
   if (!check_local_header (self, line, &payload) || !add_entry (self, *at, line, payload))
     return FALSE;
   *at += n;
@@ -401,19 +402,19 @@ read_directory (Opener *self)
 
   /* Before it is believed, the number of entries is held against the room that they have. */
   if (self->n_lines > (self->directory_end - self->directory) / SIZE_CENTRAL)
-    return REFUSE (self, self->directory, "the archive's directory is damaged");
+    return REFUSE (self, self->directory, _("the archive's directory is damaged"));
   lines = g_try_new0 (Line, MAX (self->n_lines, 1));
   if (lines == NULL)
-    return REFUSE (self, self->directory, "memory does not suffice for its directory");
+    return REFUSE (self, self->directory, _("memory does not suffice for its directory"));
   for (guint64 i = 0; i < self->n_lines; i++)
     if (!read_line (self, &at, &lines[i]))
       return FALSE;
   if (at != self->directory_end)
-    return REFUSE (self, at, "the archive's directory is longer than its entries");
+    return REFUSE (self, at, _("the archive's directory is longer than its entries"));
   qsort (lines, self->n_lines, sizeof *lines, compare_lines);
   for (guint64 i = 1; i < self->n_lines; i++)
     if (lines[i].header < lines[i - 1].end)
-      return REFUSE (self, lines[i].header, "two entries of the archive overlap");
+      return REFUSE (self, lines[i].header, _("two entries of the archive overlap"));
   return TRUE;
 }
 
@@ -436,7 +437,7 @@ dimr_zip_open (const guint8 *data,
 
   zip->entries = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
   if (!dimr_zip_sniff (data, size))
-    return dimr_refuse (error, file, 0, "the archive does not start at the first byte"), NULL;
+    return dimr_refuse (error, file, 0, _("the archive does not start at the first byte")), NULL;
   ok = find_directory (&self) && read_directory (&self);
   g_free (self.prefix);
   return ok ? g_steal_pointer (&zip) : NULL;

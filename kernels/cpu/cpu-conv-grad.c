@@ -4,6 +4,8 @@
  */
 #include "kernels/cpu/cpu-private.h"
 
+#include "core/base/dimr-i18n.h"
+
 static gsize
 divide (gsize a,
         gsize b)
@@ -17,7 +19,7 @@ input_grad_supports (const DimrGraph *graph,
 {
   const guint weight = node->op == DIMR_OP_DEPTHWISE_INPUT_GRAD ? 1 : 0;
 
-  return cpu_is_param (graph, node->inputs[weight]) ? NULL : "weights that are computed";
+  return cpu_is_param (graph, node->inputs[weight]) ? NULL : _("weights that are computed");
 }
 
 /* DEPTHWISE_INPUT_GRAD (dy, weight, residual): the convolution with its taps backwards. */
@@ -81,7 +83,7 @@ static const char *
 depthwise_weight_grad_supports (const DimrGraph *graph,
                                 const DimrNode  *node)
 {
-  return node->attrs.factor <= MAX_KERNEL ? NULL : "so large a kernel";
+  return node->attrs.factor <= MAX_KERNEL ? NULL : _("so large a kernel");
 }
 
 static gsize

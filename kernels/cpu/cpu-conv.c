@@ -4,6 +4,8 @@
  */
 #include "kernels/cpu/cpu-private.h"
 
+#include "core/base/dimr-i18n.h"
+
 static gsize
 divide (gsize a,
         gsize b)
@@ -16,7 +18,7 @@ conv_supports (const DimrGraph *graph,
                const DimrNode  *node)
 {
   if (!cpu_is_param (graph, node->inputs[1]) || !cpu_is_param (graph, node->inputs[2]))
-    return "weights and biases that are computed";
+    return _("weights and biases that are computed");
   return NULL;
 }
 

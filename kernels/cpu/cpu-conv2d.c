@@ -7,6 +7,8 @@
  */
 #include "kernels/cpu/cpu-private.h"
 
+#include "core/base/dimr-i18n.h"
+
 #define STATS 4   /* the first slot of the norm */
 
 /* A task is a band of rows by a range of panels. */
@@ -106,10 +108,10 @@ conv_supports (const DimrGraph *graph,
                const DimrNode  *node)
 {
   if (!cpu_is_param (graph, node->inputs[1]) || !cpu_is_param (graph, node->inputs[2]))
-    return "weights and biases that are computed";
+    return _("weights and biases that are computed");
   if (node->attrs.factor > 1 && (node->attrs.factor != 2 || node->attrs.stride != 1 || node->attrs.pad_before != 1 ||
                                  node->attrs.pad_after != 1 || cpu_input (graph, node, 1)->shape.dims[2] != 3))
-    return "upsampling other than ×2 before a 3 × 3 kernel";
+    return _("upsampling other than ×2 before a 3 × 3 kernel");
   return NULL;
 }
 

@@ -5,6 +5,7 @@
 #include "kernels/cpu/cpu-private.h"
 
 #include "core/base/dimr-error.h"
+#include "core/base/dimr-i18n.h"
 
 #include <string.h>
 
@@ -48,18 +49,18 @@ cpu_device_supports (DimrDevice       *device,
   g_autofree char *shape = NULL;
 
   if (op == NULL)
-    reason = "this operation";
+    reason = _("this operation");
   else if (node->dtype != DIMR_DTYPE_F32)
-    reason = "results that are no floats";
+    reason = _("results that are no floats");
   else if (op->supports != NULL)
     reason = op->supports (graph, node);
   if (reason == NULL)
     return TRUE;
 
   shape = dimr_shape_to_string (&node->shape);
-  g_set_error (error, DIMR_ERROR, DIMR_ERROR_UNSUPPORTED,
-               "The processor cannot compute %s of %s %s: it does not know %s",
-               dimr_op_get_info (node->op)->name, dimr_dtype_name (node->dtype), shape, reason);
+  dimr_error_set (error, DIMR_ERROR_UNSUPPORTED,
+                  _("The processor cannot compute %s of %s %s: it does not know %s"),
+                  dimr_op_get_info (node->op)->name, dimr_dtype_name (node->dtype), shape, reason);
   return FALSE;
 }
 

@@ -6,6 +6,7 @@
 #include "kernels/cpu/cpu-private.h"
 
 #include "core/base/dimr-error.h"
+#include "core/base/dimr-i18n.h"
 
 #include <string.h>
 
@@ -344,9 +345,9 @@ run_embedding (gconstpointer  data,
     {
       if (self->index[i] < 0 || (gsize) self->index[i] >= self->rows)
         {
-          g_set_error (error, DIMR_ERROR, DIMR_ERROR_REQUEST,
-                       "Class %d does not exist: the labels of this model are 0 to %" G_GSIZE_FORMAT,
-                       self->index[i], self->rows - 1);
+          dimr_error_set (error, DIMR_ERROR_REQUEST,
+                          _("Class %d does not exist: the labels of this model are 0 to %zu"),
+                          self->index[i], self->rows - 1);
           return;
         }
       memcpy (self->y + i * self->d, self->table + (gsize) self->index[i] * self->d, self->d * sizeof (float));
@@ -357,7 +358,7 @@ static const char *
 embedding_supports (const DimrGraph *graph,
                     const DimrNode  *node)
 {
-  return cpu_input (graph, node, 1)->dtype == DIMR_DTYPE_I32 ? NULL : "indices that are no 32-bit integers";
+  return cpu_input (graph, node, 1)->dtype == DIMR_DTYPE_I32 ? NULL : _("indices that are no 32-bit integers");
 }
 
 static void

@@ -4,6 +4,8 @@
  */
 #include "kernels/cpu/cpu-private.h"
 
+#include "core/base/dimr-i18n.h"
+
 static gsize
 divide (gsize a,
         gsize b)
@@ -17,7 +19,7 @@ static const char *
 input_grad_supports (const DimrGraph *graph,
                      const DimrNode  *node)
 {
-  return cpu_is_param (graph, node->inputs[0]) ? NULL : "weights that are computed";
+  return cpu_is_param (graph, node->inputs[0]) ? NULL : _("weights that are computed");
 }
 
 static gsize

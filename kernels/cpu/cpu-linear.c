@@ -4,6 +4,8 @@
  */
 #include "kernels/cpu/cpu-private.h"
 
+#include "core/base/dimr-i18n.h"
+
 /* A task is a range of rows by a range of panels. */
 typedef struct
 {
@@ -154,7 +156,7 @@ linear_supports (const DimrGraph *graph,
                  const DimrNode  *node)
 {
   if (!cpu_is_param (graph, node->inputs[0]) || !cpu_is_param (graph, node->inputs[1]))
-    return "weights and biases that are computed";
+    return _("weights and biases that are computed");
   return NULL;
 }
 
@@ -213,7 +215,7 @@ geglu_supports (const DimrGraph *graph,
 {
   for (guint i = 0; i < 4; i++)
     if (!cpu_is_param (graph, node->inputs[i]))
-      return "weights and biases that are computed";
+      return _("weights and biases that are computed");
   return NULL;
 }
 
@@ -299,7 +301,7 @@ patchify_supports (const DimrGraph *graph,
                    const DimrNode  *node)
 {
   if (!cpu_is_param (graph, node->inputs[1]) || !cpu_is_param (graph, node->inputs[2]))
-    return "weights and biases that are computed";
+    return _("weights and biases that are computed");
   return NULL;
 }
 

@@ -6,6 +6,7 @@
 #include "kernels/cpu/cpu-private.h"
 
 #include "core/base/dimr-error.h"
+#include "core/base/dimr-i18n.h"
 
 #include <math.h>
 #include <string.h>
@@ -257,9 +258,9 @@ run_embedding_grad (gconstpointer  data,
 
       if (self->index[i] < 0 || (gsize) self->index[i] >= self->rows)
         {
-          g_set_error (error, DIMR_ERROR, DIMR_ERROR_REQUEST,
-                       "Class %d does not exist: the labels of this model are 0 to %" G_GSIZE_FORMAT,
-                       self->index[i], self->rows - 1);
+          dimr_error_set (error, DIMR_ERROR_REQUEST,
+                          _("Class %d does not exist: the labels of this model are 0 to %zu"),
+                          self->index[i], self->rows - 1);
           return;
         }
       self->simd->add (row, self->dy + i * self->d, row, self->d);
@@ -270,7 +271,7 @@ static const char *
 embedding_grad_supports (const DimrGraph *graph,
                          const DimrNode  *node)
 {
-  return cpu_input (graph, node, 1)->dtype == DIMR_DTYPE_I32 ? NULL : "indices that are no 32-bit integers";
+  return cpu_input (graph, node, 1)->dtype == DIMR_DTYPE_I32 ? NULL : _("indices that are no 32-bit integers");
 }
 
 static void

@@ -2,6 +2,7 @@
 #include "kernels/cpu/cpu-params.h"
 
 #include "core/base/dimr-error.h"
+#include "core/base/dimr-i18n.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -62,10 +63,10 @@ try_alloc (gsize        size,
   if (size <= available && posix_memalign (&data, 64, size) == 0)
     return data;
   cpu_get_memory (&total, &available);
-  g_set_error (error, DIMR_ERROR, DIMR_ERROR_MEMORY,
-               "%s needs %" G_GUINT64_FORMAT " MiB of memory and %" G_GUINT64_FORMAT
-               " MiB are free; use a smaller batch or a smaller model",
-               what, ((guint64) size >> 20) + 1, available >> 20);
+  dimr_error_set (error, DIMR_ERROR_MEMORY,
+                  _("%s needs %" PRIu64 " MiB of memory and %" PRIu64
+                    " MiB are free; use a smaller batch or a smaller model"),
+                  what, ((guint64) size >> 20) + 1, available >> 20);
   return NULL;
 }
 
@@ -152,19 +153,19 @@ prepare (CpuParams        *self,
 
   if (tensor == NULL)
     {
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_MODEL, "The weights have no tensor '%s'", name);
+      dimr_error_set (error, DIMR_ERROR_MODEL, _("The weights have no tensor '%s'"), name);
       return NULL;
     }
   if (dimr_tensor_get_n_elements (tensor) != (layout->stride != 0 ? layout->stride : layout->n) * layout->k)
     {
       g_autofree char *shape = dimr_shape_to_string (dimr_tensor_peek_shape (tensor));
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_MODEL,
-                   "The tensor '%s' of the weights has shape %s, but the model needs %" G_GSIZE_FORMAT " numbers there",
-                   name, shape, (layout->stride != 0 ? layout->stride : layout->n) * layout->k);
+      dimr_error_set (error, DIMR_ERROR_MODEL,
+                      _("The tensor '%s' of the weights has shape %s, but the model needs %zu numbers there"),
+                      name, shape, (layout->stride != 0 ? layout->stride : layout->n) * layout->k);
       return NULL;
     }
 
-  what = g_strdup_printf ("The parameter '%s'", name);
+  what = g_strdup_printf (_("The parameter '%s'"), name);
   if (!cpu_layout_get_bytes (layout, &bytes))
     bytes = G_MAXSIZE;
   data = try_alloc (bytes, what, error);

@@ -7,6 +7,8 @@
  */
 #include "kernels/cpu/cpu-private.h"
 
+#include "core/base/dimr-i18n.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -198,7 +200,7 @@ cpu_program_new (CpuDevice     *device,
   self->weights = dimr_weights_ref (weights);
   cpu_device_get_target (device, &self->target);
   self->target.precision = dimr_plan_get_precision (plan);
-  self->arena = cpu_try_alloc (dimr_plan_get_arena_size (plan) + GUARD, "This picture", error);
+  self->arena = cpu_try_alloc (dimr_plan_get_arena_size (plan) + GUARD, _("This picture"), error);
   if (self->arena == NULL || !prepare (self, weights, cancellable, error))
     return NULL;
   return DIMR_PROGRAM (g_steal_pointer (&self));

@@ -4,6 +4,8 @@
  */
 #include "kernels/cuda/cuda-private.h"
 
+#include "core/base/dimr-i18n.h"
+
 #define MAX_HEAD_WIDTH 128
 
 /* ADA_RMS_NORM (x, scale [B, M, D]) and ADA_RMS_NORM_GRAD (x, scale, dy) */
@@ -168,7 +170,7 @@ static const char *
 rope_supports (const DimrGraph *graph,
                const DimrNode  *node)
 {
-  return describe_rope (graph, node).head_width <= MAX_HEAD_WIDTH ? NULL : "heads of more than 128 channels";
+  return describe_rope (graph, node).head_width <= MAX_HEAD_WIDTH ? NULL : _("heads of more than 128 channels");
 }
 
 static gsize

@@ -7,6 +7,8 @@
  */
 #include "kernels/cuda/cuda-private.h"
 
+#include "core/base/dimr-i18n.h"
+
 #define MAX_HEAD_WIDTH 128
 
 typedef struct
@@ -40,7 +42,7 @@ static const char *
 attention_grad_supports (const DimrGraph *graph,
                          const DimrNode  *node)
 {
-  return head_width (node) <= MAX_HEAD_WIDTH ? NULL : "heads of more than 128 channels";
+  return head_width (node) <= MAX_HEAD_WIDTH ? NULL : _("heads of more than 128 channels");
 }
 
 static gsize

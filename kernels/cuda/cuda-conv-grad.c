@@ -4,6 +4,8 @@
  */
 #include "kernels/cuda/cuda-private.h"
 
+#include "core/base/dimr-i18n.h"
+
 /* Rows of windows begin at multiples of 16 bytes. */
 #define WINDOWS_MULTIPLE 8
 
@@ -96,7 +98,7 @@ static const char *
 conv_to_image_supports (const DimrGraph *graph,
                         const DimrNode  *node)
 {
-  return cuda_is_param (graph, node->inputs[0]) ? NULL : "weights that are computed";
+  return cuda_is_param (graph, node->inputs[0]) ? NULL : _("weights that are computed");
 }
 
 static gsize

@@ -4,12 +4,14 @@
  */
 #include "kernels/cuda/cuda-private.h"
 
+#include "core/base/dimr-i18n.h"
+
 static const char *
 conv_supports (const DimrGraph *graph,
                const DimrNode  *node)
 {
   if (!cuda_is_param (graph, node->inputs[1]) || !cuda_is_param (graph, node->inputs[2]))
-    return "weights and biases that are computed";
+    return _("weights and biases that are computed");
   return NULL;
 }
 

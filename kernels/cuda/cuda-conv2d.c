@@ -9,6 +9,8 @@
  */
 #include "kernels/cuda/cuda-private.h"
 
+#include "core/base/dimr-i18n.h"
+
 /* CONV2D (x, weight [N, D, k, k], bias, residual, stats, norm weight, norm bias) */
 #define RESIDUAL 3
 #define STATS 4
@@ -44,7 +46,7 @@ conv2d_supports (const DimrGraph *graph,
 {
   if (!cuda_is_param (graph, node->inputs[1]) || !cuda_is_param (graph, node->inputs[2]) ||
       (has_norm (node) && (!cuda_is_param (graph, node->inputs[STATS + 1]) || !cuda_is_param (graph, node->inputs[STATS + 2]))))
-    return "weights and biases that are computed";
+    return _("weights and biases that are computed");
   return NULL;
 }
 

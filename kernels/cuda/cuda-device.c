@@ -5,6 +5,7 @@
 #include "kernels/cuda/cuda-training.h"
 
 #include "core/base/dimr-error.h"
+#include "core/base/dimr-i18n.h"
 
 /* bfloat16 on tensor cores begins with compute capability 8.0. */
 #define BF16_CAPABILITY 80
@@ -135,18 +136,18 @@ cuda_device_check_precision (DimrDevice     *device,
 
   if (precision == DIMR_PRECISION_BF16 && self->capability < BF16_CAPABILITY)
     {
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_UNSUPPORTED,
-                   "%s has no bfloat16 (its compute capability is %d.%d, and that begins with 8.0); use --precision f32",
-                   self->name, major, minor);
+      dimr_error_set (error, DIMR_ERROR_UNSUPPORTED,
+                      _("%s has no bfloat16 (its compute capability is %d.%d, and that begins with 8.0); use --precision f32"),
+                      self->name, major, minor);
       return FALSE;
     }
   if (precision == DIMR_PRECISION_F8 && (major != F8_GENERATION || blas < CUDA_F8_BLAS))
     {
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_UNSUPPORTED,
-                   "%s has no products in float8 here, which take compute capability 9 (this is %d.%d) and cuBLASLt 12.9 "
-                   "or newer (this is %u.%u); use --precision %s",
-                   self->name, major, minor, blas / 10000, blas / 100 % 100,
-                   self->capability < BF16_CAPABILITY ? "f32" : "bf16");
+      dimr_error_set (error, DIMR_ERROR_UNSUPPORTED,
+                      _("%s has no products in float8 here, which take compute capability 9 (this is %d.%d) and cuBLASLt 12.9 "
+                        "or newer (this is %u.%u); use --precision %s"),
+                      self->name, major, minor, blas / 10000, blas / 100 % 100,
+                      self->capability < BF16_CAPABILITY ? "f32" : "bf16");
       return FALSE;
     }
   return TRUE;
@@ -166,20 +167,20 @@ cuda_device_supports (DimrDevice       *device,
   g_autofree char *shape = NULL;
 
   if (op == NULL)
-    reason = "this operation";
+    reason = _("this operation");
   else if (node->dtype != DIMR_DTYPE_F32)
-    reason = "results that are no floats";
+    reason = _("results that are no floats");
   else if (!is_countable (graph, node))
-    reason = "tensors of more than 2,147,483,647 numbers";
+    reason = _("tensors of more than 2,147,483,647 numbers");
   else if (op->supports != NULL)
     reason = op->supports (graph, node);
   if (reason == NULL)
     return TRUE;
 
   shape = dimr_shape_to_string (&node->shape);
-  g_set_error (error, DIMR_ERROR, DIMR_ERROR_UNSUPPORTED,
-               "%s cannot compute %s of %s %s here: this program's CUDA part does not know %s; use --device cpu",
-               self->name, dimr_op_get_info (node->op)->name, dimr_dtype_name (node->dtype), shape, reason);
+  dimr_error_set (error, DIMR_ERROR_UNSUPPORTED,
+                  _("%s cannot compute %s of %s %s here: this program's CUDA part does not know %s; use --device cpu"),
+                  self->name, dimr_op_get_info (node->op)->name, dimr_dtype_name (node->dtype), shape, reason);
   return FALSE;
 }
 

@@ -5,6 +5,8 @@
  */
 #include "kernels/cuda/cuda-private.h"
 
+#include "core/base/dimr-i18n.h"
+
 /* ADD and GEGLU */
 typedef struct
 {
@@ -197,7 +199,7 @@ static const char *
 concat_supports (const DimrGraph *graph,
                  const DimrNode  *node)
 {
-  return node->n_inputs <= CUDA_MAX_SOURCES ? NULL : "more than 64 inputs";
+  return node->n_inputs <= CUDA_MAX_SOURCES ? NULL : _("more than 64 inputs");
 }
 
 static void
@@ -280,7 +282,7 @@ static const char *
 table_supports (const DimrGraph *graph,
                 const DimrNode  *node)
 {
-  return cuda_is_param (graph, node->inputs[1]) ? NULL : "tables that are computed";
+  return cuda_is_param (graph, node->inputs[1]) ? NULL : _("tables that are computed");
 }
 
 static void
@@ -334,8 +336,8 @@ embedding_supports (const DimrGraph *graph,
   const DimrNode *index = cuda_input (graph, node, 1);
 
   if (!cuda_is_param (graph, node->inputs[0]))
-    return "tables that are computed";
-  return index->op == DIMR_OP_INPUT && index->dtype == DIMR_DTYPE_I32 ? NULL : "indices that are no input of 32-bit integers";
+    return _("tables that are computed");
+  return index->op == DIMR_OP_INPUT && index->dtype == DIMR_DTYPE_I32 ? NULL : _("indices that are no input of 32-bit integers");
 }
 
 static void

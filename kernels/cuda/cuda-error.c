@@ -9,6 +9,7 @@
 #include "kernels/cuda/cuda-private.h"
 
 #include "core/base/dimr-error.h"
+#include "core/base/dimr-i18n.h"
 
 typedef struct
 {
@@ -19,22 +20,22 @@ typedef struct
 /* After these the context is corrupt: the first part by the documentation of each code, the last three
  * by what they are. */
 static const CudaErrorText fatal[] = {
-  { 226, "an error that was contained on the device" },
-  { 700, "a kernel read or wrote outside its memory" },
-  { 702, "a kernel took too long for the display's watchdog" },
-  { 710, "an assertion of a kernel failed" },
-  { 714, "the hardware's stack overflowed" },
-  { 715, "an instruction that the device does not know" },
-  { 716, "a kernel used an unaligned address" },
-  { 717, "a kernel used an address of the wrong kind" },
-  { 718, "a kernel ran out of its program" },
-  { 719, "a kernel failed" },
-  { 721, "a kernel kept tensor memory" },
-  { 810, "the process that shares the device with others has ended" },
-  { 911, "a device outside of CUDA failed" },
-  { 214, "its memory has an error that could not be corrected" },
-  { 220, "a link between devices failed" },
-  { 999, "an unknown error, as after suspending the computer" },
+  { 226, N_("an error that was contained on the device") },
+  { 700, N_("a kernel read or wrote outside its memory") },
+  { 702, N_("a kernel took too long for the display's watchdog") },
+  { 710, N_("an assertion of a kernel failed") },
+  { 714, N_("the hardware's stack overflowed") },
+  { 715, N_("an instruction that the device does not know") },
+  { 716, N_("a kernel used an unaligned address") },
+  { 717, N_("a kernel used an address of the wrong kind") },
+  { 718, N_("a kernel ran out of its program") },
+  { 719, N_("a kernel failed") },
+  { 721, N_("a kernel kept tensor memory") },
+  { 810, N_("the process that shares the device with others has ended") },
+  { 911, N_("a device outside of CUDA failed") },
+  { 214, N_("its memory has an error that could not be corrected") },
+  { 220, N_("a link between devices failed") },
+  { 999, N_("an unknown error, as after suspending the computer") },
 };
 
 static const char *
@@ -44,7 +45,7 @@ find_text (const CudaErrorText *texts,
 {
   for (gsize i = 0; i < n; i++)
     if (texts[i].code == code)
-      return texts[i].text;
+      return _(texts[i].text);
   return NULL;
 }
 
@@ -72,25 +73,25 @@ set_old_driver (GError **error)
   has = format_version (driver);
   needs = format_version (runtime);
   if (driver > 0)
-    g_set_error (error, DIMR_ERROR, DIMR_ERROR_DEVICE,
-                 "The NVIDIA driver is too old: it knows CUDA %s and this program needs %s; install a newer driver",
-                 has, needs);
+    dimr_error_set (error, DIMR_ERROR_DEVICE,
+                    _("The NVIDIA driver is too old: it knows CUDA %s and this program needs %s; install a newer driver"),
+                    has, needs);
   else
-    g_set_error (error, DIMR_ERROR, DIMR_ERROR_DEVICE,
-                 "No NVIDIA driver answers: install one for CUDA %s or newer, or restart the computer after an update", needs);
+    dimr_error_set (error, DIMR_ERROR_DEVICE,
+                    _("No NVIDIA driver answers: install one for CUDA %s or newer, or restart the computer after an update"), needs);
 }
 
 /* Failures of starting: no fault of a program, and a person can mend them. */
 static const CudaErrorText absent[] = {
-  { 100, "No NVIDIA GPU was found: check that it is switched on and that CUDA_VISIBLE_DEVICES does not hide it" },
-  { 101, "There is no such NVIDIA GPU: see dimr devices for those that are there" },
-  { 803, "The NVIDIA driver was updated and its parts do not match: restart the computer" },
-  { 804, "This NVIDIA GPU does not take the installed compatibility libraries: install a newer driver instead" },
-  { 34, "Only a stub of the NVIDIA driver is installed: install the driver itself" },
-  { 36, "The NVIDIA driver cannot be called: install it again" },
-  { 46, "The NVIDIA GPU is used by another program exclusively: end that program, or set the compute mode to default" },
-  { 3, "The NVIDIA driver could not be started: restart the computer, and look at the output of nvidia-smi" },
-  { 802, "The NVIDIA GPU is still being set up: try again in a minute" },
+  { 100, N_("No NVIDIA GPU was found: check that it is switched on and that CUDA_VISIBLE_DEVICES does not hide it") },
+  { 101, N_("There is no such NVIDIA GPU: see dimr devices for those that are there") },
+  { 803, N_("The NVIDIA driver was updated and its parts do not match: restart the computer") },
+  { 804, N_("This NVIDIA GPU does not take the installed compatibility libraries: install a newer driver instead") },
+  { 34, N_("Only a stub of the NVIDIA driver is installed: install the driver itself") },
+  { 36, N_("The NVIDIA driver cannot be called: install it again") },
+  { 46, N_("The NVIDIA GPU is used by another program exclusively: end that program, or set the compute mode to default") },
+  { 3, N_("The NVIDIA driver could not be started: restart the computer, and look at the output of nvidia-smi") },
+  { 802, N_("The NVIDIA GPU is still being set up: try again in a minute") },
 };
 
 void
@@ -104,9 +105,9 @@ cuda_error_set_absent (GError      **error,
   else if (text != NULL)
     g_set_error_literal (error, DIMR_ERROR, DIMR_ERROR_DEVICE, text);
   else
-    g_set_error (error, DIMR_ERROR, DIMR_ERROR_DEVICE,
-                 "The NVIDIA driver answers '%s' (CUDA error %d): look at the output of nvidia-smi",
-                 cudaGetErrorString (code), (int) code);
+    dimr_error_set (error, DIMR_ERROR_DEVICE,
+                    _("The NVIDIA driver answers '%s' (CUDA error %d): look at the output of nvidia-smi"),
+                    cudaGetErrorString (code), (int) code);
 }
 
 void
@@ -117,21 +118,21 @@ cuda_error_set (GError      **error,
   const char *reason = find_text (fatal, G_N_ELEMENTS (fatal), (int) code);
 
   if (reason != NULL)
-    g_set_error (error, DIMR_ERROR, DIMR_ERROR_DEVICE_LOST,
-                 "%s has stopped: %s (CUDA error %d); start this program again to use it, or go on with the CPU",
-                 name, reason, (int) code);
+    dimr_error_set (error, DIMR_ERROR_DEVICE_LOST,
+                    _("%s has stopped: %s (CUDA error %d); start this program again to use it, or go on with the CPU"),
+                    name, reason, (int) code);
   else if ((int) code == 35 || find_text (absent, G_N_ELEMENTS (absent), (int) code) != NULL)
     cuda_error_set_absent (error, code);
   else if ((int) code == 209 || (int) code == 222)
-    g_set_error (error, DIMR_ERROR, DIMR_ERROR_UNSUPPORTED,
-                 "This build has no code for %s (CUDA error %d): build it with -Dgpu_arch=all, or use the CPU", name, (int) code);
+    dimr_error_set (error, DIMR_ERROR_UNSUPPORTED,
+                    _("This build has no code for %s (CUDA error %d): build it with -Dgpu_arch=all, or use the CPU"), name, (int) code);
   else if (code == cudaErrorMemoryAllocation)
-    g_set_error (error, DIMR_ERROR, DIMR_ERROR_MEMORY,
-                 "%s has no memory left; use a smaller batch, or close what else uses the device", name);
+    dimr_error_set (error, DIMR_ERROR_MEMORY,
+                    _("%s has no memory left; use a smaller batch, or close what else uses the device"), name);
   else
-    g_set_error (error, DIMR_ERROR, DIMR_ERROR_DEVICE,
-                 "%s answers '%s' (CUDA error %d); try again, and use the CPU if it happens again",
-                 name, cudaGetErrorString (code), (int) code);
+    dimr_error_set (error, DIMR_ERROR_DEVICE,
+                    _("%s answers '%s' (CUDA error %d); try again, and use the CPU if it happens again"),
+                    name, cudaGetErrorString (code), (int) code);
 }
 
 /* Codes of devices that are lost, by index; 0: works. A device that is opened anew is as lost. */
@@ -183,13 +184,13 @@ cuda_device_check_blas (CudaDevice      *self,
   if (status == CUBLAS_STATUS_ALLOC_FAILED)
     cuda_error_set (error, cudaErrorMemoryAllocation, self->name);
   else if (status == CUBLAS_STATUS_ARCH_MISMATCH || status == CUBLAS_STATUS_NOT_SUPPORTED)
-    g_set_error (error, DIMR_ERROR, DIMR_ERROR_UNSUPPORTED,
-                 "cuBLAS cannot compute a product of this model on %s (%s); use --precision f32 or the CPU",
-                 self->name, cublasLtGetStatusName (status));
+    dimr_error_set (error, DIMR_ERROR_UNSUPPORTED,
+                    _("cuBLAS cannot compute a product of this model on %s (%s); use --precision f32 or the CPU"),
+                    self->name, cublasLtGetStatusName (status));
   else
-    g_set_error (error, DIMR_ERROR, DIMR_ERROR_DEVICE,
-                 "cuBLAS fails on %s (%s); try again, and use the CPU if it happens again",
-                 self->name, cublasLtGetStatusName (status));
+    dimr_error_set (error, DIMR_ERROR_DEVICE,
+                    _("cuBLAS fails on %s (%s); try again, and use the CPU if it happens again"),
+                    self->name, cublasLtGetStatusName (status));
   return FALSE;
 }
 

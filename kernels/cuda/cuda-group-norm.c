@@ -4,6 +4,8 @@
  */
 #include "kernels/cuda/cuda-private.h"
 
+#include "core/base/dimr-i18n.h"
+
 /* GROUP_STATS (x [B, H, W, D]) → [B, groups, 2] float in every precision */
 typedef struct
 {
@@ -169,7 +171,7 @@ group_norm_supports (const DimrGraph *graph,
                      const DimrNode  *node)
 {
   if (!cuda_is_param (graph, node->inputs[STATS + 1]) || !cuda_is_param (graph, node->inputs[STATS + 2]))
-    return "weights and biases that are computed";
+    return _("weights and biases that are computed");
   return NULL;
 }
 

@@ -10,6 +10,8 @@
  */
 #include "kernels/cuda/cuda-private.h"
 
+#include "core/base/dimr-i18n.h"
+
 /* Tiles of a result that keep a device busy, and their size; rows that a part has at least; floats of all parts. */
 #define ENOUGH_TILES 96
 #define TILE 128
@@ -22,7 +24,7 @@ static const char *
 input_grad_supports (const DimrGraph *graph,
                      const DimrNode  *node)
 {
-  return cuda_is_param (graph, node->inputs[0]) ? NULL : "weights that are computed";
+  return cuda_is_param (graph, node->inputs[0]) ? NULL : _("weights that are computed");
 }
 
 static gsize

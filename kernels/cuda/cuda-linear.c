@@ -12,6 +12,8 @@
  */
 #include "kernels/cuda/cuda-private.h"
 
+#include "core/base/dimr-i18n.h"
+
 /* LINEAR (weight, bias, residual, x0, x1, …) */
 #define RESIDUAL 2
 #define FIRST_INPUT 3
@@ -70,7 +72,7 @@ linear_supports (const DimrGraph *graph,
                  const DimrNode  *node)
 {
   if (!cuda_is_param (graph, node->inputs[0]) || !cuda_is_param (graph, node->inputs[1]))
-    return "weights and biases that are computed";
+    return _("weights and biases that are computed");
   return NULL;
 }
 
@@ -226,7 +228,7 @@ geglu_supports (const DimrGraph *graph,
 {
   for (guint i = 0; i < 4; i++)
     if (!cuda_is_param (graph, node->inputs[i]))
-      return "weights and biases that are computed";
+      return _("weights and biases that are computed");
   return NULL;
 }
 

@@ -5,6 +5,7 @@
 #include "kernels/cuda/cuda-private.h"
 
 #include "core/base/dimr-error.h"
+#include "core/base/dimr-i18n.h"
 
 #include <string.h>
 
@@ -77,10 +78,9 @@ set_memory_error (CudaDevice  *self,
   size_t free_bytes = 0, all = 0;
 
   (void) cudaMemGetInfo (&free_bytes, &all);
-  g_set_error (error, DIMR_ERROR, DIMR_ERROR_MEMORY,
-               "%s needs %" G_GSIZE_FORMAT " MiB of memory and %s has %" G_GSIZE_FORMAT
-               " MiB free; use a smaller batch or a smaller model",
-               what, (size >> 20) + 1, self->name, (gsize) free_bytes >> 20);
+  dimr_error_set (error, DIMR_ERROR_MEMORY,
+                  _("%s needs %zu MiB of memory and %s has %zu MiB free; use a smaller batch or a smaller model"),
+                  what, (size >> 20) + 1, self->name, (gsize) free_bytes >> 20);
 }
 
 gpointer
@@ -125,9 +125,9 @@ cuda_device_alloc_host (CudaDevice  *self,
   if (status == cudaErrorMemoryAllocation)
     {
       (void) cudaGetLastError ();
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_MEMORY,
-                   "The computer has no %" G_GSIZE_FORMAT " MiB that could be locked for %s; close other programs",
-                   (size >> 20) + 1, self->name);
+      dimr_error_set (error, DIMR_ERROR_MEMORY,
+                      _("The computer has no %zu MiB that could be locked for %s; close other programs"),
+                      (size >> 20) + 1, self->name);
       return NULL;
     }
   return cuda_device_check (self, status, error) ? data : NULL;
@@ -143,7 +143,7 @@ cuda_staging_new (CudaDevice  *device,
   for (guint i = 0; i < 2; i++)
     {
       self->host[i] = cuda_device_alloc_host (device, PIECE, error);
-      self->raw[i] = self->host[i] != NULL ? cuda_device_alloc (device, PIECE, "Loading a model", error) : NULL;
+      self->raw[i] = self->host[i] != NULL ? cuda_device_alloc (device, PIECE, _("Loading a model"), error) : NULL;
       if (self->raw[i] == NULL ||
           !cuda_device_check (device, cudaEventCreateWithFlags (&self->sent[i], cudaEventDisableTiming), error))
         {

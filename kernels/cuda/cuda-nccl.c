@@ -11,6 +11,7 @@
 #include "kernels/cuda/cuda-training.h"
 
 #include "core/base/dimr-error.h"
+#include "core/base/dimr-i18n.h"
 
 #include <gmodule.h>
 #include <string.h>
@@ -80,7 +81,7 @@ open_library (CudaNccl  *self,
   self->module = g_module_open (name, G_MODULE_BIND_LAZY | G_MODULE_BIND_LOCAL);
   if (self->module == NULL)
     {
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_UNSUPPORTED, "%s is not here; install NVIDIA's NCCL", name);
+      dimr_error_set (error, DIMR_ERROR_UNSUPPORTED, _("%s is not here; install NVIDIA's NCCL"), name);
       return FALSE;
     }
   for (guint i = 0; i < G_N_ELEMENTS (symbols); i++)
@@ -89,7 +90,7 @@ open_library (CudaNccl  *self,
 
       if (!g_module_symbol (self->module, symbols[i].name, &symbol) || symbol == NULL)
         {
-          g_set_error (error, DIMR_ERROR, DIMR_ERROR_UNSUPPORTED, "%s has no %s; install NCCL 2.7 or newer", name, symbols[i].name);
+          dimr_error_set (error, DIMR_ERROR_UNSUPPORTED, _("%s has no %s; install NCCL 2.7 or newer"), name, symbols[i].name);
           return FALSE;
         }
       memcpy (symbols[i].at, &symbol, sizeof symbol);
@@ -106,8 +107,8 @@ check (CudaNccl    *self,
     return TRUE;
   /* What the others say about it comes first: one that is lost fails here as something else. */
   if (dimr_collective_check (self->group, error))
-    g_set_error (error, DIMR_ERROR, DIMR_ERROR_DEVICE, "The GPUs of the processes cannot reach each other: NCCL says “%s” on %s",
-                 self->nccl.get_error_string (result), self->device->name);
+    dimr_error_set (error, DIMR_ERROR_DEVICE, _("The GPUs of the processes cannot reach each other: NCCL says “%s” on %s"),
+                    self->nccl.get_error_string (result), self->device->name);
   return FALSE;
 }
 
@@ -135,8 +136,8 @@ exchange_openings (CudaNccl      *self,
   for (guint r = 0; r < self->n_ranks; r++)
     if (!all[r].ready)
       {
-        g_set_error (error, DIMR_ERROR, DIMR_ERROR_UNSUPPORTED, "on process %u %s", r,
-                     problem != NULL && r == self->rank ? problem->message : "NCCL is not at hand");
+        dimr_error_set (error, DIMR_ERROR_UNSUPPORTED, _("process %u: %s"), r,
+                        problem != NULL && r == self->rank ? problem->message : _("NCCL is not at hand"));
         return FALSE;
       }
   *id = all[0].id;
@@ -212,7 +213,7 @@ prepare (CudaNccl  *self,
       self->n_nodes += self->nodes[r].n;
     }
   (void) cudaFree (self->received);
-  self->received = cuda_device_alloc (self->device, self->n_nodes * PART * sizeof (float), "The sum of gradients", error);
+  self->received = cuda_device_alloc (self->device, self->n_nodes * PART * sizeof (float), _("The sum of gradients"), error);
   if (self->received == NULL)
     return FALSE;
   self->n_leaves = n_leaves;
@@ -378,7 +379,7 @@ cuda_nccl_sum (CudaNccl      *self,
 
   if (self->comm == NULL)
     {
-      g_set_error_literal (error, DIMR_ERROR, DIMR_ERROR_PEER, "The GPUs of the processes have already parted");
+      g_set_error_literal (error, DIMR_ERROR, DIMR_ERROR_PEER, _("The GPUs of the processes have already parted"));
       return FALSE;
     }
   good = prepare (self, n_leaves, error);

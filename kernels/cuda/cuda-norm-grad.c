@@ -4,6 +4,8 @@
  */
 #include "kernels/cuda/cuda-private.h"
 
+#include "core/base/dimr-i18n.h"
+
 /* RMS_NORM_GRAD (x, scale, dy, residual) and LAYER_NORM_GRAD (weight, dy, x0, x1, …) */
 typedef struct
 {
@@ -37,7 +39,7 @@ static const char *
 layer_norm_supports (const DimrGraph *graph,
                      const DimrNode  *node)
 {
-  return node->n_inputs - 2 <= CUDA_MAX_SOURCES ? NULL : "more than 64 inputs";
+  return node->n_inputs - 2 <= CUDA_MAX_SOURCES ? NULL : _("more than 64 inputs");
 }
 
 static void
@@ -96,7 +98,7 @@ static const char *
 layer_weight_supports (const DimrGraph *graph,
                        const DimrNode  *node)
 {
-  return node->n_inputs - 1 <= CUDA_MAX_SOURCES ? NULL : "more than 64 inputs";
+  return node->n_inputs - 1 <= CUDA_MAX_SOURCES ? NULL : _("more than 64 inputs");
 }
 
 /* Rows of each part; those of input 0, which is x or dy. */

@@ -4,6 +4,8 @@
  */
 #include "kernels/cuda/cuda-private.h"
 
+#include "core/base/dimr-i18n.h"
+
 /* RMS_NORM (x, scale) */
 typedef struct
 {
@@ -75,7 +77,7 @@ static const char *
 layer_norm_supports (const DimrGraph *graph,
                      const DimrNode  *node)
 {
-  return node->n_inputs - 2 <= CUDA_MAX_SOURCES ? NULL : "more than 64 inputs";
+  return node->n_inputs - 2 <= CUDA_MAX_SOURCES ? NULL : _("more than 64 inputs");
 }
 
 static void
@@ -127,7 +129,7 @@ time_param_supports (const DimrGraph *graph,
 {
   for (guint i = 1; i < 5; i++)
     if (!cuda_is_param (graph, node->inputs[i]))
-      return "parameters that are computed";
+      return _("parameters that are computed");
   return NULL;
 }
 

@@ -3,6 +3,7 @@
 
 #include "core/base/dimr-checked.h"
 #include "core/base/dimr-error.h"
+#include "core/base/dimr-i18n.h"
 
 #include <string.h>
 
@@ -113,14 +114,14 @@ find_tensor (DimrWeights  *weights,
   DimrTensor *tensor = dimr_weights_peek (weights, name);
 
   if (tensor == NULL)
-    g_set_error (error, DIMR_ERROR, DIMR_ERROR_MODEL, "The weights have no tensor '%s'", name);
+    dimr_error_set (error, DIMR_ERROR_MODEL, _("The weights have no tensor '%s'"), name);
   else if (dimr_tensor_get_n_elements (tensor) != n_elements)
     {
       g_autofree char *shape = dimr_shape_to_string (dimr_tensor_peek_shape (tensor));
 
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_MODEL,
-                   "The tensor '%s' of the weights has shape %s, but the model needs %" G_GSIZE_FORMAT " numbers there",
-                   name, shape, n_elements);
+      dimr_error_set (error, DIMR_ERROR_MODEL,
+                      _("The tensor '%s' of the weights has shape %s, but the model needs %zu numbers there"),
+                      name, shape, n_elements);
       return NULL;
     }
   return tensor;
@@ -193,8 +194,7 @@ upload_turned (CudaParams        *self,
 
   if (in == NULL || out == NULL)
     {
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_MEMORY, "There is no memory to load a convolution of %" G_GSIZE_FORMAT
-                   " numbers; close other programs", layout->n_elements);
+      dimr_error_set (error, DIMR_ERROR_MEMORY, _("There is no memory to load a convolution of %zu numbers; close other programs"), layout->n_elements);
       return FALSE;
     }
   for (gsize i = 0; i < n; i++)
@@ -225,7 +225,7 @@ upload_float8 (CudaParams          *self,
   const gsize stride = stride_of (layout), k = layout->n_elements / layout->n;
   const cudaStream_t stream = self->device->stream;
   float *scales = (float *) (data + cuda_layout_scales (layout, n_names));
-  gpointer wide = cuda_device_alloc (self->device, 2 * layout->n_elements, "The copy of a weight", error);
+  gpointer wide = cuda_device_alloc (self->device, 2 * layout->n_elements, _("The copy of a weight"), error);
   gboolean good = wide != NULL;
 
   for (guint i = 0; good && i < n_names; i++)
@@ -281,7 +281,7 @@ prepare (CudaParams         *self,
          const CudaLayout   *layout,
          GError            **error)
 {
-  g_autofree char *what = g_strdup_printf ("The parameter '%s'", names[0]);
+  g_autofree char *what = g_strdup_printf (_("The parameter '%s'"), names[0]);
   const gsize size = size_of (layout, n_names);
   CudaParam *param;
   gpointer data;

@@ -14,6 +14,7 @@
 #include "kernels/cuda/cuda-private.h"
 
 #include "core/base/dimr-error.h"
+#include "core/base/dimr-i18n.h"
 
 /* Proposals to time, and runs of each. */
 #define MAX_PROPOSALS 8
@@ -247,8 +248,8 @@ propose (CudaProducts                     *self,
     status = CUBLAS_STATUS_NOT_SUPPORTED;
   if (status == CUBLAS_STATUS_NOT_SUPPORTED && product->key.f8)
     {
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_UNSUPPORTED,
-                   "cuBLAS has no product in float8 of this model's sizes on %s; use --precision bf16", self->device->name);
+      dimr_error_set (error, DIMR_ERROR_UNSUPPORTED,
+                      _("cuBLAS has no product in float8 of this model's sizes on %s; use --precision bf16"), self->device->name);
       return FALSE;
     }
   return cuda_device_check_blas (self->device, status, error);

@@ -9,6 +9,7 @@
 #include "kernels/cuda/cuda-private.h"
 
 #include "core/base/dimr-error.h"
+#include "core/base/dimr-i18n.h"
 
 #include <math.h>
 #include <string.h>
@@ -325,7 +326,7 @@ cuda_program_new (CudaDevice     *device,
   self->weights = dimr_weights_ref (weights);
   if (!cuda_device_enter (device, error))
     return NULL;
-  self->arena = cuda_device_alloc (device, dimr_plan_get_arena_size (plan), "This picture", error);
+  self->arena = cuda_device_alloc (device, dimr_plan_get_arena_size (plan), _("This picture"), error);
   if (self->arena == NULL)
     return NULL;
   self->series = cuda_series_new (device, plan, error);
@@ -370,9 +371,9 @@ cuda_program_check (CudaProgram   *self,
   for (gsize i = 0; i < n; i++)
     if (labels[i] < 0 || (gsize) labels[i] >= found->limit)
       {
-        g_set_error (error, DIMR_ERROR, DIMR_ERROR_REQUEST,
-                     "Class %d does not exist: the labels of this model are 0 to %" G_GSIZE_FORMAT,
-                     labels[i], found->limit - 1);
+        dimr_error_set (error, DIMR_ERROR_REQUEST,
+                        _("Class %d does not exist: the labels of this model are 0 to %zu"),
+                        labels[i], found->limit - 1);
         return FALSE;
       }
   return TRUE;
@@ -476,8 +477,8 @@ cuda_program_set_series (DimrProgram   *program,
   g_return_val_if_fail (found != NULL, FALSE);
   if (known != DIMR_NODE_NONE && known != input)
     {
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_UNSUPPORTED, "%s takes a series of '%s', not of '%s'",
-                   self->device->name, peek_node (self, known)->name, peek_node (self, input)->name);
+      dimr_error_set (error, DIMR_ERROR_UNSUPPORTED, _("%s takes a series of '%s', not of '%s'"),
+                      self->device->name, peek_node (self, known)->name, peek_node (self, input)->name);
       return FALSE;
     }
   if (!cuda_device_enter (self->device, error))

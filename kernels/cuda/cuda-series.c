@@ -13,6 +13,7 @@
 #include "kernels/cuda/cuda-private.h"
 
 #include "core/base/dimr-checked.h"
+#include "core/base/dimr-i18n.h"
 
 #define MAX_TABLE ((guint64) 512 << 20)
 /* Floats of which every entry's part of a row is a multiple: norms read 16 bytes at once, wherever the table of
@@ -110,10 +111,10 @@ reserve (CudaSeries  *self,
   for (guint i = 0; i < capacity; i++)
     numbers[i] = (int) i;
   release (self);
-  self->table = cuda_device_alloc (device, capacity * self->row * sizeof (float), "The list of all steps", error);
+  self->table = cuda_device_alloc (device, capacity * self->row * sizeof (float), _("The list of all steps"), error);
   if (self->table == NULL)
     return FALSE;
-  self->numbers = cuda_device_alloc (device, capacity * sizeof (int), "The list of all steps", error);
+  self->numbers = cuda_device_alloc (device, capacity * sizeof (int), _("The list of all steps"), error);
   if (self->numbers == NULL ||
       !cuda_staging_copy_in (device->staging, numbers, self->numbers, capacity * sizeof (int), error))
     {
@@ -135,7 +136,7 @@ cuda_series_new (CudaDevice  *device,
   self->input = DIMR_NODE_NONE;
   self->entries = g_array_new (FALSE, FALSE, sizeof (SeriesEntry));
   find_entries (self, plan);
-  self->index = cuda_device_alloc (device, sizeof *self->index, "The number of the step", error);
+  self->index = cuda_device_alloc (device, sizeof *self->index, _("The number of the step"), error);
   if (self->index == NULL || !reserve (self, 1, error) ||
       !cuda_device_check (device, cudaMemsetAsync (self->index, 0, sizeof *self->index, device->stream), error))
     {
@@ -256,7 +257,7 @@ cuda_series_set (CudaSeries   *self,
     {
       (void) cudaFree (self->values);
       self->n_values = 0;
-      self->values = cuda_device_alloc (self->device, size, "The list of all times", error);
+      self->values = cuda_device_alloc (self->device, size, _("The list of all times"), error);
       if (self->values == NULL)
         return FALSE;
     }

@@ -5,6 +5,8 @@
  */
 #include "kernels/cuda/cuda-private.h"
 
+#include "core/base/dimr-i18n.h"
+
 /* POSITION_GRAD (dy [B, H, W, D]) and EMBEDDING_GRAD (dy [B, D], index) */
 typedef struct
 {
@@ -37,7 +39,7 @@ embedding_supports (const DimrGraph *graph,
 {
   const DimrNode *index = cuda_input (graph, node, 1);
 
-  return index->op == DIMR_OP_INPUT && index->dtype == DIMR_DTYPE_I32 ? NULL : "indices that are no input of 32-bit integers";
+  return index->op == DIMR_OP_INPUT && index->dtype == DIMR_DTYPE_I32 ? NULL : _("indices that are no input of 32-bit integers");
 }
 
 static void

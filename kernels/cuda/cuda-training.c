@@ -9,6 +9,7 @@
 #include "kernels/cuda/cuda-training.h"
 
 #include "core/base/dimr-error.h"
+#include "core/base/dimr-i18n.h"
 
 #include <string.h>
 
@@ -65,7 +66,7 @@ upload_table (CudaTraining  *self,
               GError       **error)
 {
   const gsize size = table->len * g_array_get_element_size (table);
-  gpointer data = cuda_device_alloc (self->device, size, "Training", error);
+  gpointer data = cuda_device_alloc (self->device, size, _("Training"), error);
 
   if (data == NULL || cuda_staging_copy_in (self->device->staging, table->data, data, size, error))
     return data;
@@ -114,7 +115,7 @@ add_form (CudaParam        *param,
     return;
   if (kind == CUDA_COPY_NONE && self->error == NULL)
     {
-      g_set_error (&self->error, DIMR_ERROR, DIMR_ERROR_UNSUPPORTED, "The parameter '%s' cannot be trained in the form that it has here", name);
+      dimr_error_set (&self->error, DIMR_ERROR_UNSUPPORTED, _("The parameter '%s' cannot be trained in the form that it has here"), name);
       return;
     }
   if (layout->taps > 0)
@@ -220,8 +221,8 @@ cuda_training_new (CudaDevice              *device,
   if (!cuda_device_enter (device, error))
     return NULL;
   size = (guint64) n_arrays * self->length * sizeof (float);
-  self->arrays = cuda_device_alloc (device, size, "Weights, moments and gradients in training", error);
-  self->norm = self->arrays != NULL ? cuda_device_alloc (device, cuda_training_norm_doubles () * sizeof (double), "Training", error) : NULL;
+  self->arrays = cuda_device_alloc (device, size, _("Weights, moments and gradients in training"), error);
+  self->norm = self->arrays != NULL ? cuda_device_alloc (device, cuda_training_norm_doubles () * sizeof (double), _("Training"), error) : NULL;
   if (self->norm == NULL || !cuda_device_check (device, cudaMemsetAsync (self->arrays, 0, size, device->stream), error) ||
       !make_tables (self, spec->weights, error))
     return NULL;

@@ -10,6 +10,7 @@
 #include "kernels/cuda/cuda-private.h"
 
 #include "core/base/dimr-error.h"
+#include "core/base/dimr-i18n.h"
 
 #include <string.h>
 
@@ -109,7 +110,7 @@ alloc (CudaWalk  *self,
        gsize      size,
        GError   **error)
 {
-  return cuda_device_alloc (self->device, size, "This batch of pictures", error);
+  return cuda_device_alloc (self->device, size, _("This batch of pictures"), error);
 }
 
 static gboolean
@@ -164,8 +165,8 @@ upload_start (CudaWalk            *self,
 
   if (start == NULL)
     {
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_MEMORY, "There is no memory for %u pictures at once; use a smaller batch",
-                   self->n_groups * self->micro_batch);
+      dimr_error_set (error, DIMR_ERROR_MEMORY, _("There is no memory for %u pictures at once; use a smaller batch"),
+                      self->n_groups * self->micro_batch);
       return FALSE;
     }
   for (gsize i = 0; i < n; i++)

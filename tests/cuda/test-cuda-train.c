@@ -70,7 +70,7 @@ test_same_bytes (void)
   /* Two GPUs with unequal parts of three micro-batches, without NCCL. */
   g_setenv ("FAKE_CUDA_DEVICES", "2", TRUE);
   train (&two, folder, "two", " --processes 2");
-  g_assert_nonnull (strstr (two.err, "over the hosts' memory, which is slower: on process"));
+  g_assert_nonnull (strstr (two.err, "over the hosts' memory, which is slower: process"));
   assert_same_end (folder, "two");
   cli_run (&many, "train --config %s --data drawn --output %s/many --processes 3", config, folder);
   g_assert_cmpint (many.status, !=, 0);
