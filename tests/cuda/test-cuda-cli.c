@@ -137,7 +137,7 @@ test_short_memory (void)
       n_refused++;
     }
   g_assert_cmpuint (n_refused, >, 0);
-  g_assert_nonnull (strstr (result.err, "images per evaluation instead of 4"));
+  g_assert_nonnull (strstr (result.err, "per evaluation instead of 4"));
   image = dimr_png_load (g_strchomp (result.out), &recipe, NULL);
   g_assert_nonnull (image);
   g_assert_cmpuint (recipe->micro_batch, <, 4);
