@@ -86,7 +86,7 @@ static const char *
 depthwise_input_supports (const DimrGraph *graph,
                           const DimrNode  *node)
 {
-  return cuda_is_param (graph, node->inputs[1]) ? NULL : "weights that are computed";
+  return cuda_is_param (graph, node->inputs[1]) ? NULL : _("weights that are computed");
 }
 
 static void
