@@ -163,14 +163,14 @@ check_graph (DimrAutoencoder *self,
       tensor = dimr_weights_peek (self->weights, node->name);
       if (tensor != NULL && shapes_match (dimr_tensor_peek_shape (tensor), &node->shape))
         continue;
-      wanted = dimr_shape_to_string (&node->shape);
       if (tensor == NULL)
         {
           dimr_error_set (error, DIMR_ERROR_UNSUPPORTED,
-                          _("%s: this is an autoencoder, but not one like Stable Diffusion's, which is needed: '%s' of %s is missing"),
-                          self->path, node->name, wanted);
+                          _("%s: this is an autoencoder, but not one like Stable Diffusion's, which is needed: '%s' is missing"),
+                          self->path, node->name);
           return FALSE;
         }
+      wanted = dimr_shape_to_string (&node->shape);
       found = dimr_shape_to_string (dimr_tensor_peek_shape (tensor));
       dimr_error_set (error, DIMR_ERROR_UNSUPPORTED,
                       _("%s: this is an autoencoder, but not one like Stable Diffusion's, which is needed: '%s' is %s instead of %s"),
