@@ -2,6 +2,7 @@
 #include "core/judge/dimr-reference-private.h"
 
 #include "core/base/dimr-error.h"
+#include "core/base/dimr-i18n.h"
 #include "core/weights/dimr-safetensors-writer.h"
 
 #include <math.h>
@@ -37,7 +38,7 @@ refuse (const char  *path,
         const char  *reason,
         GError     **error)
 {
-  g_set_error (error, DIMR_ERROR, DIMR_ERROR_FORMAT, "“%s” is no reference of real pictures that can be used: %s", path, reason);
+  dimr_error_set (error, DIMR_ERROR_FORMAT, _("“%s” is no reference of real pictures that can be used: %s"), path, reason);
   return FALSE;
 }
 
@@ -56,7 +57,7 @@ read_tensor (DimrWeights  *weights,
 
   if (tensor == NULL || dimr_tensor_get_dtype (tensor) != dtype || !dimr_shape_equal (dimr_tensor_peek_shape (tensor), &shape))
     {
-      reason = g_strdup_printf ("“%s” should be %s of the form %s", name, dimr_dtype_name (dtype), wanted);
+      reason = g_strdup_printf (_("“%s” should be %s of the form %s"), name, dimr_dtype_name (dtype), wanted);
       return refuse (path, reason, error);
     }
   memcpy (out, dimr_tensor_peek_data (tensor), dimr_tensor_get_n_bytes (tensor));
@@ -71,16 +72,16 @@ check_numbers (const DimrReference  *self,
 {
   for (guint i = 0; i < self->n_sides; i++)
     if (self->sides[i] < 1 || self->sides[i] > MAX_SIDE || (i > 0 && self->sides[i] <= self->sides[i - 1]))
-      return refuse (path, "its sizes are not ascending numbers of pixels", error);
+      return refuse (path, _("its sizes are not ascending numbers of pixels"), error);
   for (guint row = 0; row < self->n_classes; row++)
     if (self->counts[row] < 0)
-      return refuse (path, "it counts fewer than no pictures", error);
+      return refuse (path, _("it counts fewer than no pictures"), error);
   for (gsize i = 0; i < (gsize) self->n_sides * self->n_classes; i++)
     if (!isfinite (self->means[i]) || !isfinite (self->deviations[i]) || !(self->deviations[i] > 0))
-      return refuse (path, "a mean is no number, or a deviation is not above zero", error);
+      return refuse (path, _("a mean is no number, or a deviation is not above zero"), error);
   for (gsize i = 0; i < (gsize) self->n_sides * DIMR_REFERENCE_N_QUANTILES; i++)
     if (!isfinite (self->quantiles[i]) || (i % DIMR_REFERENCE_N_QUANTILES > 0 && self->quantiles[i] < self->quantiles[i - 1]))
-      return refuse (path, "its quantiles do not ascend", error);
+      return refuse (path, _("its quantiles do not ascend"), error);
   return TRUE;
 }
 
@@ -99,20 +100,20 @@ dimr_reference_load (const char  *path,
     return NULL;
   if (g_strcmp0 (dimr_weights_get_metadata (weights, "format"), FORMAT) != 0)
     {
-      refuse (path, "“dimr reference” did not write it", error);
+      refuse (path, _("“dimr reference” did not write it"), error);
       return NULL;
     }
   if (g_strcmp0 (dimr_weights_get_metadata (weights, "classifier"), classifier_hash) != 0)
     {
-      g_set_error (error, DIMR_ERROR, DIMR_ERROR_MODEL, "“%s” was made with another classifier, whose numbers do not compare with this one's: "
-                   "make one for it with “dimr reference”", path);
+      dimr_error_set (error, DIMR_ERROR_MODEL, _("“%s” was made with another classifier, whose numbers do not compare with this one's: "
+                                                 "make one for it with “dimr reference”"), path);
       return NULL;
     }
   sides = dimr_weights_peek (weights, "sides");
   s = sides != NULL && dimr_tensor_peek_shape (sides)->n_dims == 1 ? dimr_tensor_peek_shape (sides)->dims[0] : 0;
   if (s < 1 || s > DIMR_REFERENCE_MAX_SIDES)
     {
-      refuse (path, "it has no list of sizes", error);
+      refuse (path, _("it has no list of sizes"), error);
       return NULL;
     }
   self = dimr_reference_alloc ((guint) s, n_classes);

@@ -2,6 +2,7 @@
 #include "core/judge/dimr-reference-private.h"
 
 #include "core/base/dimr-error.h"
+#include "core/base/dimr-i18n.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -163,15 +164,15 @@ dimr_reference_maker_finish (DimrReferenceMaker  *self,
       reference->sides[i] = (gint32) self->sides[i];
       if (!count (self, i, reference))
         {
-          dimr_error_refuse (error, "There are other real pictures at %u pixels than at %u; was the folder changed meanwhile?",
+          dimr_error_refuse (error, _("There are other real pictures at %u pixels than at %u; was the folder changed meanwhile?"),
                              self->sides[i], self->sides[0]);
           return NULL;
         }
     }
   if (dimr_reference_get_n_known (reference) == 0)
     {
-      dimr_error_refuse (error, "No class that the classifier knows has %d real pictures, the least that can be compared with: a picture "
-                         "counts for a class by its recipe, or by a folder called after a WordNet id", DIMR_REFERENCE_MIN_PICTURES);
+      dimr_error_refuse (error, _("No class that the classifier knows has %d real pictures, the least that can be compared with: a picture "
+                                  "counts for a class by its recipe, or by a folder called after a WordNet id"), DIMR_REFERENCE_MIN_PICTURES);
       return NULL;
     }
   for (guint i = 0; i < self->n_sides; i++)
