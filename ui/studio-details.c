@@ -358,10 +358,10 @@ studio_details_show_picture (StudioDetails *self,
   path = studio_picture_peek_path (picture);
   if (path)
     {
-      g_autofree char *name = g_path_get_basename (path);
+      g_autofree char *name = g_filename_display_basename (path), *whole = g_filename_display_name (path);
 
       set_row (self, ROW_FILE, name);
-      gtk_widget_set_tooltip_text (GTK_WIDGET (self->values[ROW_FILE]), path);
+      gtk_widget_set_tooltip_text (GTK_WIDGET (self->values[ROW_FILE]), whole);
     }
   else
     {

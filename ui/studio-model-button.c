@@ -70,7 +70,7 @@ add_recent (StudioModelButton *self,
             const char        *title)
 {
   GtkWidget *row = adw_action_row_new ();
-  g_autofree char *name = title ? g_strdup (title) : g_path_get_basename (path);
+  g_autofree char *name = title ? g_strdup (title) : g_filename_display_basename (path);
 
   adw_preferences_row_set_use_markup (ADW_PREFERENCES_ROW (row), FALSE);
   adw_preferences_row_set_title (ADW_PREFERENCES_ROW (row), name);

@@ -211,6 +211,7 @@ add_facts (StudioModelCard *self,
 {
   const DimrConfig *config = dimr_entry_peek_config (self->entry);
   g_autofree char *classes = config ? describe_classes (config) : NULL;
+  g_autofree char *place = autoencoder ? g_filename_display_name (dimr_entry_get_path (autoencoder)) : NULL;
 
   if (config)
     {
@@ -219,7 +220,7 @@ add_facts (StudioModelCard *self,
     }
   if (dimr_entry_is_latent (self->entry))
     add_row (self, _("Autoencoder"),
-             autoencoder ? dimr_entry_get_path (autoencoder)
+             place ? place
                          : _("Missing: this model makes latents. For pictures it needs the autoencoder of Stable Diffusion, published "
                              "as autoencoder_kl_ema.pth with U-ViT and as stabilityai/sd-vae-ft-ema on Hugging Face; import it here."));
   add_row (self, _("From"), dimr_entry_get_origin (self->entry) ? dimr_entry_get_origin (self->entry) : _("Not told"));
@@ -232,7 +233,7 @@ studio_model_card_set_entry (StudioModelCard *self,
                              DimrEntry       *autoencoder)
 {
   const char *card;
-  g_autofree char *markup = NULL;
+  g_autofree char *markup = NULL, *place = NULL;
 
   g_return_if_fail (STUDIO_IS_MODEL_CARD (self));
 
@@ -254,7 +255,8 @@ studio_model_card_set_entry (StudioModelCard *self,
       g_signal_connect_swapped (entry, "notify::hash", G_CALLBACK (update_hash), self);
       g_signal_connect_swapped (entry, "notify::hash-fraction", G_CALLBACK (update_hash), self);
     }
-  add_row (self, _("Place"), dimr_entry_get_path (entry));
+  place = g_filename_display_name (dimr_entry_get_path (entry));
+  add_row (self, _("Place"), place);
 
   card = dimr_entry_get_card (entry);
   markup = card ? studio_markdown_to_markup (card) : NULL;

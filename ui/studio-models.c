@@ -304,7 +304,7 @@ studio_models_import (StudioModels *self,
       g_queue_push_tail (self->waiting, g_strdup (path));
       return;
     }
-  name = g_path_get_basename (path);
+  name = g_filename_display_basename (path);
   text = g_strdup_printf (_("Importing %s"), name);
   gtk_label_set_text (self->import_label, text);
   gtk_progress_bar_set_fraction (self->import_progress, 0);

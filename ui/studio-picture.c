@@ -188,7 +188,7 @@ studio_picture_dup_title (StudioPicture *self)
     return g_strdup_printf (_("%s, seed %s"), self->recipe->class_name, seed);
   if (seed)
     return g_strdup_printf (_("Seed %s"), seed);
-  return self->path ? g_path_get_basename (self->path) : g_strdup (_("Picture"));
+  return self->path ? g_filename_display_basename (self->path) : g_strdup (_("Picture"));
 }
 
 gboolean

@@ -133,7 +133,7 @@ static void
 use_autoencoder (StudioWindow *self,
                  const char   *path)
 {
-  g_autofree char *name = g_path_get_basename (path);
+  g_autofree char *name = g_filename_display_basename (path);
   g_autofree char *text = g_strdup_printf (_("%s decodes latents from now on"), name);
 
   g_settings_set_string (studio_settings_get (), "autoencoder", path);

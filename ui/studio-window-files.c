@@ -150,7 +150,7 @@ on_saved (GObject      *source,
 {
   g_autoptr(StudioWindow) self = user_data;
   Save *save = g_task_get_task_data (G_TASK (result));
-  g_autofree char *name = g_path_get_basename (save->path);
+  g_autofree char *name = g_filename_display_basename (save->path);
   g_autoptr(GError) error = NULL;
 
   if (!self->engine)

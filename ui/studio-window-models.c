@@ -96,7 +96,7 @@ void
 _studio_window_load_model (StudioWindow *self,
                            const char   *path)
 {
-  g_autofree char *name = g_path_get_basename (path);
+  g_autofree char *name = g_filename_display_basename (path);
   g_autofree char *autoencoder = g_settings_get_string (studio_settings_get (), "autoencoder");
   Load *load = g_new0 (Load, 1);
 

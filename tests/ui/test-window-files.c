@@ -409,6 +409,22 @@ test_bad_model (Fixture       *fixture,
   g_assert_null (studio_banner_get_text (window->error_banner));
 }
 
+/* Names of files are bytes. A warning of GTK about text that is none would end the test. */
+static void
+test_bad_name (Fixture       *fixture,
+               gconstpointer  data)
+{
+  StudioWindow *window = fixture->window;
+  g_autofree char *path = g_build_filename (fixture->folder, "B\374cher.pth", NULL);
+  g_autoptr(GFile) file = g_file_new_for_path (path);
+
+  g_assert_true (g_file_set_contents (path, "no tensors", -1, NULL));
+  studio_window_open_file (window, file);
+  studio_test_wait (shows_error, window, PATIENCE);
+  g_assert_nonnull (strstr (studio_banner_get_text (window->error_banner), "B\357\277\275cher.pth"));
+  g_remove (path);
+}
+
 static gboolean
 has_other_model (gpointer data)
 {
@@ -489,6 +505,7 @@ add_tests (void)
   window_fixture_add ("/window/files/stars-are-remembered", test_star);
   window_fixture_add ("/window/files/an-unwritable-folder-is-told-and-loses-nothing", test_unwritable_folder);
   window_fixture_add ("/window/models/a-bad-file-is-explained-and-changes-nothing", test_bad_model);
+  window_fixture_add ("/window/models/a-name-that-is-no-text-is-shown-all-the-same", test_bad_name);
   window_fixture_add ("/window/models/another-model-brings-its-defaults", test_other_model);
   window_fixture_add ("/window/models/a-model-and-its-autoencoder-come-together", test_model_with_autoencoder);
 }
