@@ -45,7 +45,7 @@ test_sentences_of_the_library_are_translated (void)
 
   speak ("de");
   cli_run (&german, "info %s", path);
-  assert_says (&german, 1, "weights.pth wurde bei Byte 0 abgelehnt: sie ist weder Safetensors noch ein Checkpoint");
+  assert_says (&german, 1, "weights.pth wurde bei Byte 0 abgelehnt: Sie ist weder Safetensors noch ein Checkpoint");
   speak ("C");
   cli_run (&english, "info %s", path);
   assert_says (&english, 1, "weights.pth was refused at byte 0: it is neither safetensors nor a checkpoint");
