@@ -33,16 +33,6 @@ take_likeliest (const float *probabilities,
   return best;
 }
 
-/* As RFC 4180 has it. */
-static void
-print_csv_text (const char *text)
-{
-  g_auto (GStrv) parts = g_strsplit (text, "\"", -1);
-  g_autofree char *doubled = g_strjoinv ("\"\"", parts);
-
-  printf ("\"%s\"", doubled);
-}
-
 static void
 print_csv (const Classify      *self,
            const DimrJudgement *judgement,
@@ -53,9 +43,9 @@ print_csv (const Classify      *self,
   const int index = dimr_classifier_get_class (classifier, row);
   char number[G_ASCII_DTOSTR_BUF_SIZE];
 
-  print_csv_text (judgement->path);
+  studio_judge_print_csv_text (judgement->path);
   g_print (",%u,", rank + 1);
-  print_csv_text (dimr_classifier_get_label (classifier, row));
+  studio_judge_print_csv_text (dimr_classifier_get_label (classifier, row));
   if (index >= 0)
     g_print (",%d", index);
   else

@@ -35,6 +35,8 @@ int             studio_cli_encode   (int argc, char **argv);
 int             studio_cli_classify (int argc, char **argv);
 int             studio_cli_score    (int argc, char **argv);
 int             studio_cli_fid      (int argc, char **argv);
+int             studio_cli_reference (int argc, char **argv);
+int             studio_cli_flag     (int argc, char **argv);
 int             studio_cli_devices  (int argc, char **argv);
 int             studio_cli_models   (int argc, char **argv);
 int             studio_cli_import   (int argc, char **argv);

@@ -3,6 +3,8 @@
 
 #include "app/cli-judge.h"
 
+#include <stdio.h>
+
 #define MAX_THREADS 1024
 #define BATCH 16
 
@@ -144,6 +146,23 @@ studio_judge_tick (StudioJudge         *self,
   g_autofree char *detail = g_strdup_printf (_("picture %u"), judgement->index + 1);
 
   studio_progress_update (self->progress, fraction, seconds / fraction - seconds, detail);
+}
+
+void
+studio_judge_print_csv_text (const char *text)
+{
+  g_auto (GStrv) parts = g_strsplit (text, "\"", -1);
+  g_autofree char *doubled = g_strjoinv ("\"\"", parts);
+
+  printf ("\"%s\"", doubled);
+}
+
+char *
+studio_judge_dup_reference_path (StudioJudge *self)
+{
+  g_autofree char *folder = g_file_test (self->model, G_FILE_TEST_IS_DIR) ? g_strdup (self->model) : g_path_get_dirname (self->model);
+
+  return g_build_filename (folder, "pictures.reference", NULL);
 }
 
 void

@@ -1,4 +1,4 @@
-/* cli-judge.h — what `dimr classify`, `dimr score` and `dimr fid` share: a classifier, and pictures for it
+/* cli-judge.h — what `dimr classify`, `score`, `fid`, `reference` and `flag` share: a classifier, and pictures for it
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -53,6 +53,10 @@ char   **studio_judge_merge   (char              **named,
 /* Draws how far it is: to be called by @func. */
 void     studio_judge_tick    (StudioJudge         *self,
                                const DimrJudgement *judgement);
+/* A field of comma-separated values, as RFC 4180 has it. */
+void     studio_judge_print_csv_text (const char   *text);
+/* Where the reference of real pictures lies that belongs to the classifier: beside it (transfer full). */
+char    *studio_judge_dup_reference_path (StudioJudge *self);
 void     studio_judge_clear   (StudioJudge        *self);
 
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (StudioJudge, studio_judge_clear)

@@ -29,6 +29,8 @@ static const struct
   { "classify", studio_cli_classify, "PICTURE…", N_("tell what is on pictures") },
   { "score", studio_cli_score, "FOLDER…", N_("how recognisable generated pictures are") },
   { "fid", studio_cli_fid, "FOLDER FOLDER", N_("how far two sets of pictures are apart") },
+  { "flag", studio_cli_flag, "PICTURE…", N_("which pictures to look at first") },
+  { "reference", studio_cli_reference, "FOLDER… --output FILE", N_("how real pictures fare, for flag") },
   { "models", studio_cli_models, "", N_("list the models on this machine") },
   { "import", studio_cli_import, "PATH…", N_("add a model or an autoencoder to them") },
   { "devices", studio_cli_devices, "", N_("what this machine can compute with") },

@@ -124,7 +124,22 @@ compare_floats (gconstpointer a,
   return (x > y) - (x < y);
 }
 
-/* Of the pictures of all known classes, with the means and deviations as they are stored. */
+/* What a picture would score if its class had been measured without it, as will be so for the pictures that are compared
+ * later: of 25 in a class each one pulls the mean towards itself, and too many others would be flagged. @n: at least 3. */
+static float
+score_left_out (double surprise,
+                double mean,
+                double deviation,
+                gint32 n)
+{
+  const double difference = surprise - mean, others = mean - difference / (n - 1);
+  const double squares = deviation * deviation * (n - 1) - difference * difference * n / (n - 1);
+  const double spread = MAX (sqrt (MAX (squares, 0) / (n - 2)), MIN_DEVIATION);
+
+  return (float) ((surprise - others) / spread);
+}
+
+/* Of the pictures of all known classes. */
 static void
 measure_quantiles (const DimrReferenceMaker *self,
                    guint                     side_index,
@@ -141,7 +156,8 @@ measure_quantiles (const DimrReferenceMaker *self,
       const gsize k = (gsize) side_index * self->n_classes + sample->row;
 
       if (dimr_reference_knows (reference, sample->row))
-        scores[n++] = (sample->surprise - reference->means[k]) / reference->deviations[k];
+        scores[n++] = score_left_out ((double) sample->surprise, (double) reference->means[k], (double) reference->deviations[k],
+                                      reference->counts[sample->row]);
     }
   qsort (scores, n, sizeof *scores, compare_floats);
   for (guint i = 0; i < DIMR_REFERENCE_N_QUANTILES; i++)

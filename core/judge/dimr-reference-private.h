@@ -16,7 +16,8 @@ struct _DimrReference
   gint32 *counts;     /* [n_classes]: real pictures, the same for every size */
   float *means;       /* [n_sides, n_classes]: of the surprise */
   float *deviations;  /* [n_sides, n_classes]: above zero */
-  float *quantiles;   /* [n_sides, DIMR_REFERENCE_N_QUANTILES]: of (surprise − mean) / deviation */
+  float *quantiles;   /* [n_sides, DIMR_REFERENCE_N_QUANTILES]: of (surprise − mean) / deviation, each
+                       * picture by the mean and deviation of the others of its class */
 };
 
 DimrReference *dimr_reference_alloc    (guint n_sides,

@@ -316,6 +316,147 @@ test_refusals (void)
   assert_refused (2, "set \"num_classes\"", "train --config %s --data %s/.. --output %s/never --steps 1", config, silent, fixture.folder);
 }
 
+/* A reference of the real pictures (transfer full: its path). */
+static char *
+make_reference (void)
+{
+  char *path = g_build_filename (fixture.folder, "made.reference", NULL);
+  g_auto (CliResult) result = { 0 };
+  g_autoptr (GPtrArray) lines = NULL;
+  JsonObject *event;
+
+  cli_run (&result, "reference --model %s --json --sides 8,16 --output %s %s", fixture.model, path, fixture.real);
+  cli_assert_status (&result, 0);
+  lines = cli_parse_lines (result.out);
+  event = cli_find_event (lines, "reference");
+  g_assert_cmpint (json_object_get_int_member (event, "pictures"), ==, 240);
+  g_assert_cmpint (json_object_get_int_member (event, "classes"), ==, N_CLASSES);
+  return path;
+}
+
+static void
+flag_folder (const char *reference,
+             const char *folder,
+             CliResult  *result,
+             guint      *n_flagged)
+{
+  g_autoptr (GPtrArray) lines = NULL;
+  guint n = 0;
+  JsonObject *flags;
+
+  cli_run (result, "flag --model %s --reference %s --rate 0.1 --json %s", fixture.model, reference, folder);
+  cli_assert_status (result, 0);
+  lines = cli_parse_lines (result->out);
+  flags = cli_find_event (lines, "flags");
+  for (guint i = 0; i < lines->len; i++)
+    if (strcmp (json_object_get_string_member (g_ptr_array_index (lines, i), "event"), "picture") == 0)
+      {
+        const double percentile = json_object_get_double_member (g_ptr_array_index (lines, i), "percentile");
+        const gboolean flagged = json_object_get_boolean_member (g_ptr_array_index (lines, i), "flagged");
+
+        g_assert_cmpint (flagged, ==, percentile > 90);
+        n += flagged;
+      }
+  g_assert_cmpint (json_object_get_int_member (flags, "flagged"), ==, n);
+  g_assert_cmpint (json_object_get_int_member (flags, "pictures") + 1, ==, lines->len);
+  *n_flagged = n;
+}
+
+/* Of the real pictures no more than the rate; of pictures of another class than the one asked for nearly all. */
+static void
+test_flag (void)
+{
+  g_autofree char *reference = make_reference (), *wrong = g_build_filename (fixture.folder, "flag", "wrong", NULL);
+  g_autoptr (DimrDataset) data = dimr_dataset_new_procedural (80, SIDE, 5);
+  g_auto (CliResult) real = { 0 }, other = { 0 };
+  guint n_real, n_wrong;
+
+  for (guint i = 0; i < 80; i++)
+    {
+      g_autofree char *path = g_strdup_printf ("%s/%03u.png", wrong, i);
+      save_picture (data, i, path, class_of ((i + 1) % N_CLASSES));
+    }
+  flag_folder (reference, fixture.real, &real, &n_real);
+  flag_folder (reference, wrong, &other, &n_wrong);
+  g_test_message ("%u of 240 real pictures, %u of 80 of another class", n_real, n_wrong);
+  g_assert_cmpuint (n_real, >=, 12);
+  g_assert_cmpuint (n_real, <=, 26);
+  g_assert_cmpuint (n_wrong, >=, 40);
+}
+
+/* A row for every picture that can be read, with empty fields where it cannot be judged; the same numbers as JSON. */
+static void
+test_flag_table (void)
+{
+  g_autofree char *reference = make_reference (), *mixed = g_build_filename (fixture.folder, "flag", "some", NULL);
+  g_autofree char *good = g_build_filename (mixed, "a,\"b.png", NULL), *silent = g_build_filename (mixed, "c.png", NULL);
+  g_autofree char *unknown = g_build_filename (mixed, "d.png", NULL), *bad = g_build_filename (mixed, "e.png", NULL);
+  g_autoptr (DimrDataset) data = dimr_dataset_new_procedural (8, SIDE, 0);
+  g_auto (CliResult) csv = { 0 }, again = { 0 }, flagged = { 0 }, text = { 0 }, asked = { 0 };
+  g_auto (GStrv) rows = NULL, some = NULL;
+
+  save_picture (data, 0, good, class_of (0));
+  save_picture (data, 1, silent, DIMR_CLASS_NONE);
+  save_picture (data, 2, unknown, 1);
+  g_assert_true (g_file_set_contents (bad, "no picture", -1, NULL));
+  cli_run (&csv, "flag --model %s --reference %s --csv %s", fixture.model, reference, mixed);
+  cli_assert_status (&csv, 0);
+  rows = g_strsplit (csv.out, "\n", -1);
+  g_assert_cmpuint (g_strv_length (rows), ==, 1 + 3 + 1);
+  g_assert_cmpstr (rows[0], ==, "path,class,index,pixels,probability,surprise,percentile,flagged");
+  g_assert_nonnull (strstr (rows[1], "a,\"\"b.png\",\""));
+  g_assert_nonnull (strstr (rows[1], ",3,16,0."));
+  g_assert_true (g_str_has_suffix (rows[2], "c.png\",,,16,,,,"));
+  g_assert_true (g_str_has_suffix (rows[3], ",\"goldfish\",1,16,,,,"));
+  g_assert_nonnull (strstr (csv.err, "1 picture could not be read"));
+  g_assert_nonnull (strstr (csv.err, "1 picture says of no class"));
+  g_assert_nonnull (strstr (csv.err, "1 picture asks for a class without real pictures"));
+  g_assert_nonnull (strstr (csv.err, "of 1 picture is flagged"));
+
+  cli_run (&again, "flag --model %s --reference %s --csv --threads 2 %s", fixture.model, reference, mixed);
+  g_assert_cmpstr (again.out, ==, csv.out);
+  cli_run (&flagged, "flag --model %s --reference %s --csv --only-flagged --rate 0.999 %s", fixture.model, reference, fixture.generated);
+  cli_assert_status (&flagged, 0);
+  some = g_strsplit (flagged.out, "\n", -1);
+  for (guint i = 1; some[i][0] != '\0'; i++)
+    g_assert_true (g_str_has_suffix (some[i], ",1"));
+  cli_run (&asked, "flag --model %s --reference %s --csv --class %s %s", fixture.model, reference, dimr_classes_get (class_of (1))->wnid,
+           silent);
+  cli_assert_status (&asked, 0);
+  g_assert_nonnull (strstr (asked.out, ",93,16,0."));
+  cli_run (&text, "flag --model %s --reference %s %s", fixture.model, reference, fixture.generated);
+  cli_assert_status (&text, 0);
+  g_assert_nonnull (strstr (text.out, "of 80 pictures are flagged"));
+  g_assert_nonnull (strstr (text.out, "/000.png\n"));
+}
+
+static void
+test_flag_refusals (void)
+{
+  g_autofree char *reference = make_reference (), *silent = g_build_filename (fixture.folder, "flag", "quiet", "a.png", NULL);
+  g_autofree char *broken = g_build_filename (fixture.folder, "broken.reference", NULL), *weights = NULL;
+  g_autoptr (DimrDataset) data = dimr_dataset_new_procedural (8, SIDE, 0);
+
+  weights = g_build_filename (fixture.model, "model.safetensors", NULL);
+  save_picture (data, 0, silent, DIMR_CLASS_NONE);
+  g_assert_true (g_file_set_contents (broken, "nothing", -1, NULL));
+  assert_refused (2, "needs a picture", "flag --model %s", fixture.model);
+  assert_refused (2, "--rate is a share", "flag --model %s --rate 1 %s", fixture.model, silent);
+  assert_refused (2, "choose one", "flag --model %s --csv --json %s", fixture.model, silent);
+  assert_refused (2, "names one class", "flag --model %s --class 1,2 %s", fixture.model, silent);
+  assert_refused (2, "nosuchthing", "flag --model %s --class nosuchthing %s", fixture.model, silent);
+  assert_refused (1, "pictures.reference", "flag --model %s %s", fixture.model, silent);
+  assert_refused (1, "broken.reference", "flag --model %s --reference %s %s", fixture.model, broken, silent);
+  assert_refused (1, "did not write it", "flag --model %s --reference %s %s", fixture.model, weights, silent);
+  assert_refused (1, "another classifier", "flag --reference %s %s", reference, silent);
+  assert_refused (2, "say it with --class", "flag --model %s --reference %s %s", fixture.model, reference, silent);
+  assert_refused (2, "not enough real pictures of the class", "flag --model %s --reference %s --class 1 %s", fixture.model, reference, silent);
+  assert_refused (2, "and --output", "reference --model %s %s", fixture.model, fixture.real);
+  assert_refused (2, "--sides is a list", "reference --model %s --sides 16,8 --output %s %s", fixture.model, broken, fixture.real);
+  assert_refused (2, "all the classifier looks at", "reference --model %s --sides 32 --output %s %s", fixture.model, broken, fixture.real);
+  assert_refused (2, "the least that can be compared", "reference --model %s --output %s %s", fixture.model, broken, silent);
+}
+
 /* One bad file among many is told and left out. */
 static void
 test_unreadable (void)
@@ -378,13 +519,19 @@ test_bundled (void)
   g_autofree char *starter_path = g_build_filename (path, "starter", "config.json", NULL);
   g_autofree char *classifier_path = g_build_filename (path, "classifier", "config.json", NULL);
   g_autoptr (DimrConfig) starter = dimr_config_load (starter_path, NULL), classifier = dimr_config_load (classifier_path, NULL);
-  g_auto (CliResult) result = { 0 };
+  g_autofree char *silent = g_build_filename (fixture.folder, "flag", "bundled", "a.png", NULL);
+  g_autoptr (DimrDataset) data = dimr_dataset_new_procedural (8, SIDE, 0);
+  g_auto (CliResult) result = { 0 }, flags = { 0 };
 
   g_assert_nonnull (classifier);
+  save_picture (data, 0, silent, DIMR_CLASS_NONE);
   for (guint i = 0; i < starter->n_trained_classes; i++)
     g_assert_true (g_strv_contains ((const char * const *) classifier->label_names, dimr_classes_get (starter->trained_classes[i])->wnid));
   cli_run (&result, "classify --json %s", picture);
   cli_assert_status (&result, 0);
+  /* So does the reference: it was made with this classifier, and has real pictures of those classes. */
+  cli_run (&flags, "flag --json --class %s %s", dimr_classes_get (starter->trained_classes[0])->wnid, silent);
+  cli_assert_status (&flags, 0);
 }
 
 int
@@ -401,6 +548,9 @@ main (int   argc,
   g_test_add_func ("/cli/judge/classify", test_classify);
   g_test_add_func ("/cli/judge/score", test_score);
   g_test_add_func ("/cli/judge/fid", test_fid);
+  g_test_add_func ("/cli/judge/flag", test_flag);
+  g_test_add_func ("/cli/judge/flag/table", test_flag_table);
+  g_test_add_func ("/cli/judge/flag/says-what-is-wrong", test_flag_refusals);
   g_test_add_func ("/cli/judge/library", test_library);
   g_test_add_func ("/cli/judge/bundled", test_bundled);
   g_test_add_func ("/cli/judge/unreadable-pictures-are-left-out", test_unreadable);

@@ -38,15 +38,15 @@ make_reference (void)
   return reference;
 }
 
-/* mean, std (ddof=1), quantile and interp of NumPy over the same surprises. */
+/* mean, std (ddof=1), quantile and interp of NumPy over the same surprises, each scored by the others of its class. */
 static void
 assert_numpy (const DimrReference *reference)
 {
   static const struct { guint side, row; float probability; double share; } cases[] = {
-    { 0, 0, .9f, .082864 },  { 0, 0, .3f, .679098 }, { 0, 0, .05f, .919650 }, { 0, 0, .02f, .967767 }, { 0, 0, .001f, 1 },
-    { 0, 1, .9f, .005787 },  { 0, 1, .3f, .593710 }, { 0, 1, .05f, .900915 }, { 0, 1, .02f, .927934 }, { 0, 1, .001f, 1 },
-    { 1, 0, .9f, .021620 },  { 1, 0, .3f, .673879 }, { 1, 0, .05f, .941662 }, { 1, 0, .02f, 1 },       { 1, 0, .001f, 1 },
-    { 1, 1, .9f, .115400 },  { 1, 1, .3f, .666181 }, { 1, 1, .05f, .925645 }, { 1, 1, .02f, 1 },       { 1, 1, .001f, 1 },
+    { 0, 0, .9f, .102986 }, { 0, 0, .3f, .678688 }, { 0, 0, .05f, .913074 }, { 0, 0, .02f, .933627 }, { 0, 0, .001f, 1 },
+    { 0, 1, .9f, .079698 }, { 0, 1, .3f, .595414 }, { 0, 1, .05f, .897775 }, { 0, 1, .02f, .919838 }, { 0, 1, .001f, .957930 },
+    { 1, 0, .9f, .082331 }, { 1, 0, .3f, .670419 }, { 1, 0, .05f, .924481 }, { 1, 0, .02f, .952411 }, { 1, 0, .001f, 1 },
+    { 1, 1, .9f, .141114 }, { 1, 1, .3f, .663348 }, { 1, 1, .05f, .916579 }, { 1, 1, .02f, .942978 }, { 1, 1, .001f, 1 },
   };
 
   for (guint i = 0; i < G_N_ELEMENTS (cases); i++)
@@ -74,7 +74,7 @@ test_numbers (void)
   g_assert_cmpfloat (dimr_reference_compare (reference, 64, 0, 1, NULL), ==, 0);
 }
 
-/* Of a rate of real pictures that rate is beyond the threshold. */
+/* Of the real pictures themselves about that rate is beyond the threshold. */
 static void
 test_rate (void)
 {
@@ -86,7 +86,7 @@ test_rate (void)
   for (guint row = 0; row < 2; row++)
     for (guint i = 0; i < 101; i++)
       beyond += dimr_reference_compare (reference, 32, row, (float) (i + 1) / 103.f, NULL) > .9;
-  g_assert_cmpuint (beyond, >=, 18);
+  g_assert_cmpuint (beyond, >=, 16);
   g_assert_cmpuint (beyond, <=, 22);
 }
 
