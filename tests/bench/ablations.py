@@ -38,6 +38,7 @@ def single_resolution(config):
 # name: (what it is, change of the configuration)
 FORMS = {
     'base': ('TD-LN, gated MLP, three branches, multi-scale loss', lambda c: None),
+    'base-again': ('the same from another seed: differences as small as this one mean nothing', lambda c: None),
     'adaln-zero': ('Table 2: AdaLN-Zero in place of the time-dependent norms', lambda c: c.update(norm_type='ADALN_ZERO')),
     'constant-norm': ('Table 2: norms that do not know the time', lambda c: c.update(norm_type='RMSN')),
     'layer-norm': ('Table 2: time-dependent layer norm in place of RMS norm', lambda c: c.update(norm_type='LN')),
@@ -64,7 +65,7 @@ def train(arguments, name, change, base):
     subprocess.run([arguments.program, 'train', '--output', run, *command, '--steps', str(arguments.steps), '--batch', str(arguments.batch),
                     '--lr', str(arguments.lr), '--warmup', str(arguments.steps // 20), '--decay', 'cosine', '--ema', '0.999',
                     '--snapshot-every', str(arguments.steps), '--validate-n', '2048', '--precision', arguments.precision,
-                    '--log-every', '50'], check=True)
+                    '--seed', '1' if name == 'base-again' else '0', '--threads', str(arguments.threads), '--log-every', '50'], check=True)
     with open(run / 'log.csv', newline='') as file:
         rows = [row for row in csv.DictReader(file) if row['validation_loss']]
     last = max(key for key in rows[-1] if key.startswith('validation_branch'))
@@ -77,7 +78,7 @@ def judge(arguments, name):
     model, pictures = max(run.glob('step-*')), run / 'pictures'
     classes = ','.join(sorted(folder.name for folder in Path(arguments.data).iterdir() if folder.is_dir()))
     subprocess.run([arguments.program, 'generate', '--model', model, '--class', classes, '--count', str(arguments.pictures), '--seed', '0',
-                    '--cfg', str(arguments.cfg), '--out', pictures, '--quiet'], check=True, stdout=subprocess.DEVNULL)
+                    '--cfg', str(arguments.cfg), '--threads', str(arguments.threads), '--out', pictures, '--quiet'], check=True, stdout=subprocess.DEVNULL)
     answers = {}
     for command in (['fid', pictures, arguments.validation], ['score', pictures]):
         if arguments.classifier:
@@ -100,6 +101,7 @@ def main():
     parser.add_argument('--batch', type=int, default=64)
     parser.add_argument('--lr', type=float, default=1e-3)
     parser.add_argument('--precision', default='f32')
+    parser.add_argument('--threads', type=int, default=0, help='of the processor; 0 for one a core')
     parser.add_argument('--pictures', type=int, default=0, help='of each class, to be judged; 0 for none')
     parser.add_argument('--classifier', help='in place of the one that comes with the program')
     parser.add_argument('--cfg', type=float, default=2)
