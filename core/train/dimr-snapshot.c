@@ -182,6 +182,35 @@ dimr_snapshot_write (const char               *output,
   return TRUE;
 }
 
+/* A count that state.json must tell: without it a run would begin again at step 0 and nobody would notice. */
+static gboolean
+read_count (const char  *path,
+            JsonObject  *object,
+            const char  *member,
+            guint64     *value,
+            GError     **error)
+{
+  JsonNode *node = json_object_get_member (object, member);
+
+  if (node == NULL || json_node_get_value_type (node) != G_TYPE_INT64 || json_node_get_int (node) < 0)
+    {
+      dimr_error_set (error, DIMR_ERROR_FORMAT,
+                      _("“%s” is damaged: “%s” is no count of steps; move this snapshot away, and the run goes on from the one before"),
+                      path, member);
+      return FALSE;
+    }
+  *value = (guint64) json_node_get_int (node);
+  return TRUE;
+}
+
+static const char *
+get_fingerprint (JsonObject *object)
+{
+  JsonNode *node = json_object_get_member (object, "data");
+
+  return node != NULL && json_node_get_value_type (node) == G_TYPE_STRING ? json_node_get_string (node) : NULL;
+}
+
 static gboolean
 read_json (const char         *folder,
            DimrTrainingState  *state,
@@ -191,6 +220,7 @@ read_json (const char         *folder,
   g_autoptr (JsonParser) parser = json_parser_new_immutable ();
   g_autoptr (GError) local_error = NULL;
   JsonObject *object;
+  guint64 optimizer_step;
 
   if (!json_parser_load_from_file (parser, path, &local_error) || json_parser_get_root (parser) == NULL ||
       !JSON_NODE_HOLDS_OBJECT (json_parser_get_root (parser)))
@@ -200,9 +230,11 @@ read_json (const char         *folder,
       return FALSE;
     }
   object = json_node_get_object (json_parser_get_root (parser));
-  state->step = (guint64) json_object_get_int_member_with_default (object, "step", 0);
-  dimr_optimizer_set_step (state->optimizer, (guint64) json_object_get_int_member_with_default (object, "optimizer_step", 0));
-  if (g_strcmp0 (json_object_get_string_member_with_default (object, "data", ""), state->fingerprint) != 0)
+  if (!read_count (path, object, "step", &state->step, error) ||
+      !read_count (path, object, "optimizer_step", &optimizer_step, error))
+    return FALSE;
+  dimr_optimizer_set_step (state->optimizer, optimizer_step);
+  if (g_strcmp0 (get_fingerprint (object), state->fingerprint) != 0)
     {
       dimr_error_set (error, DIMR_ERROR_REQUEST,
                       _("“%s” was trained on other pictures: go on with those, or begin a new run with --from"), folder);

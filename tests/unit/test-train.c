@@ -271,6 +271,41 @@ test_snapshots (void)
   train_remove_tree (folder);
 }
 
+/* A snapshot whose counts cannot be read is refused, never taken for one of step 0. */
+static void
+test_damaged_state (void)
+{
+  static const char * const states[] = {
+    "", "[]", "{}", "{\"step\": 3, \"data\": \"data\"}", "{\"step\": \"three\", \"optimizer_step\": 3, \"data\": \"data\"}",
+    "{\"step\": {\"a\": 1}, \"optimizer_step\": 3, \"data\": \"data\"}", "{\"step\": 3, \"optimizer_step\": [3], \"data\": \"data\"}",
+    "{\"step\": 3, \"optimizer_step\": -3, \"data\": \"data\"}", "{\"step\": 3.5, \"optimizer_step\": 3, \"data\": \"data\"}",
+    "{\"step\": null, \"optimizer_step\": 3, \"data\": \"data\"}",
+  };
+  g_autofree char *folder = train_make_folder (), *snapshot = NULL, *path = NULL;
+  g_auto (Model) model = make_model (5);
+  DimrTrainingState state = { model.parameters, model.average, model.optimizer, 1, "data" };
+
+  g_assert_true (dimr_snapshot_write (folder, &state, small_config, "", 1, NULL, NULL, &snapshot, NULL));
+  path = g_build_filename (snapshot, "state.json", NULL);
+  for (gsize i = 0; i < G_N_ELEMENTS (states); i++)
+    {
+      g_autoptr (GError) error = NULL;
+
+      g_assert_true (g_file_set_contents (path, states[i], -1, NULL));
+      g_assert_false (dimr_snapshot_read (snapshot, &state, &error));
+      g_assert_error (error, DIMR_ERROR, DIMR_ERROR_FORMAT);
+      g_assert_nonnull (strstr (error->message, path));
+    }
+  {
+    g_autoptr (GError) error = NULL;
+
+    g_assert_true (g_file_set_contents (path, "{\"step\": 3, \"optimizer_step\": 3, \"data\": {}}", -1, NULL));
+    g_assert_false (dimr_snapshot_read (snapshot, &state, &error));
+    g_assert_error (error, DIMR_ERROR, DIMR_ERROR_REQUEST);
+  }
+  train_remove_tree (folder);
+}
+
 static gboolean
 refuse_files (const char *folder,
               gpointer    user_data,
@@ -311,6 +346,7 @@ main (int   argc,
   g_test_add_func ("/train/parameters/begin-as-the-paper's", test_initial_values);
   g_test_add_func ("/train/optimizer/makes-the-step-of-adamw", test_adamw);
   g_test_add_func ("/train/snapshots/restore-every-byte", test_snapshots);
+  g_test_add_func ("/train/snapshots/with-a-damaged-state-are-refused", test_damaged_state);
   g_test_add_func ("/train/snapshots/appear-whole-or-not-at-all", test_failed_snapshot);
   return g_test_run ();
 }
