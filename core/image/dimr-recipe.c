@@ -266,12 +266,14 @@ read_integer (JsonObject  *object,
   if (json_node_get_value_type (node) == G_TYPE_STRING)
     {
       if (!g_ascii_string_to_unsigned (json_node_get_string (node), 10, 0, max, out, NULL))
-        return dimr_error_set (error, DIMR_ERROR_FORMAT, _("The picture's recipe cannot be used: its “%s” is not an integer in range."), member);
+        return dimr_error_set (error, DIMR_ERROR_FORMAT,
+                               _("The picture's recipe cannot be used: its “%s” is not an integer in range."), member);
       return TRUE;
     }
   if (json_node_get_value_type (node) != G_TYPE_INT64 || json_node_get_int (node) < 0
       || (guint64) json_node_get_int (node) > max)
-    return dimr_error_set (error, DIMR_ERROR_FORMAT, _("The picture's recipe cannot be used: its “%s” is not an integer in range."), member);
+    return dimr_error_set (error, DIMR_ERROR_FORMAT,
+                           _("The picture's recipe cannot be used: its “%s” is not an integer in range."), member);
   *out = json_node_get_int (node);
   return TRUE;
 }
@@ -369,7 +371,8 @@ read_guidance (JsonObject    *object,
       || !read_uint (object, "channels", &guidance->channels, error))
     return FALSE;
   if (schedule != NULL && !dimr_guidance_kind_from_string (schedule, &guidance->kind))
-    return dimr_error_set (error, DIMR_ERROR_FORMAT, _("The picture's recipe cannot be used: its “%s” is not “constant” or “cosine”."), "schedule");
+    return dimr_error_set (error, DIMR_ERROR_FORMAT,
+                           _("The picture's recipe cannot be used: its “%s” is not “constant” or “cosine”."), "schedule");
   return TRUE;
 }
 
@@ -387,11 +390,14 @@ read_choices (JsonObject  *object,
       || !read_string (object, "precision", &precision, error) || !read_string (object, "rng", &rng, error))
     return FALSE;
   if (sampler != NULL && !dimr_sampler_kind_from_string (sampler, &self->sampler))
-    return dimr_error_set (error, DIMR_ERROR_FORMAT, _("The picture's recipe cannot be used: its “%s” is not one that this version knows."), "sampler");
+    return dimr_error_set (error, DIMR_ERROR_FORMAT,
+                           _("The picture's recipe cannot be used: its “%s” is not one that this version knows."), "sampler");
   if (grid != NULL && !dimr_time_grid_from_string (grid, &self->time_grid))
-    return dimr_error_set (error, DIMR_ERROR_FORMAT, _("The picture's recipe cannot be used: its “%s” is not “uniform” or “log-snr”."), "time_grid");
+    return dimr_error_set (error, DIMR_ERROR_FORMAT,
+                           _("The picture's recipe cannot be used: its “%s” is not “uniform” or “log-snr”."), "time_grid");
   if (precision != NULL && !dimr_precision_from_string (precision, &self->precision))
-    return dimr_error_set (error, DIMR_ERROR_FORMAT, _("The picture's recipe cannot be used: its “%s” is not “f32”, “bf16” or “auto”."), "precision");
+    return dimr_error_set (error, DIMR_ERROR_FORMAT,
+                           _("The picture's recipe cannot be used: its “%s” is not “f32”, “bf16” or “auto”."), "precision");
   self->own_noise = rng != NULL && strcmp (rng, RNG_NAME) != 0;
   return TRUE;
 }

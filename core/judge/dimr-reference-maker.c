@@ -187,8 +187,9 @@ dimr_reference_maker_finish (DimrReferenceMaker  *self,
     }
   if (dimr_reference_get_n_known (reference) == 0)
     {
-      dimr_error_refuse (error, _("No class that the classifier knows has %d real pictures, the least that can be compared with: a picture "
-                                  "counts for a class by its recipe, or by a folder called after a WordNet id"), DIMR_REFERENCE_MIN_PICTURES);
+      dimr_error_refuse (error,
+                         _("No class that the classifier knows has %d real pictures, the least that can be compared with: a picture "
+                           "counts for a class by its recipe, or by a folder called after a WordNet id"), DIMR_REFERENCE_MIN_PICTURES);
       return NULL;
     }
   for (guint i = 0; i < self->n_sides; i++)

@@ -60,7 +60,8 @@ copy_chunks (Copy        *self,
       if (g_cancellable_set_error_if_cancelled (self->cancellable, error))
         return FALSE;
     }
-  return fsync (out) == 0 || errno == EINVAL || dimr_error_set (error, DIMR_ERROR_FILE, _("%s could not be written: %s"), to, g_strerror (errno));
+  return fsync (out) == 0 || errno == EINVAL || dimr_error_set (error, DIMR_ERROR_FILE,
+                                                                _("%s could not be written: %s"), to, g_strerror (errno));
 }
 
 static gboolean
@@ -203,7 +204,8 @@ gather (Copy        *copy,
   const char *from = dimr_entry_get_path (entry);
 
   if (link)
-    return symlink (from, temporary) == 0 || dimr_error_set (error, DIMR_ERROR_FILE, _("%s could not be written: %s"), temporary, g_strerror (errno));
+    return symlink (from, temporary) == 0 || dimr_error_set (error, DIMR_ERROR_FILE,
+                                                             _("%s could not be written: %s"), temporary, g_strerror (errno));
   if (g_file_test (from, G_FILE_TEST_IS_DIR))
     return copy_folder (copy, entry, temporary, error);
   copy->n_total = file_size (from);

@@ -225,7 +225,8 @@ open_latents (DimrDataset   *self,
       shape->dims[2] != (gint64) self->side || shape->dims[3] != (gint64) self->side ||
       dimr_tensor_get_n_elements (y) != (gsize) shape->dims[0])
     {
-      dimr_error_set (error, DIMR_ERROR_REQUEST, _("“%s” does not hold the tensors “moments” [N, %u, %u, %u] or “z” [N, %u, %u, %u], and “y” [N]"),
+      dimr_error_set (error, DIMR_ERROR_REQUEST,
+                      _("“%s” does not hold the tensors “moments” [N, %u, %u, %u] or “z” [N, %u, %u, %u], and “y” [N]"),
                       self->path, 2 * self->channels, self->side, self->side, self->channels, self->side, self->side);
       return FALSE;
     }
@@ -240,8 +241,9 @@ open_latents (DimrDataset   *self,
     {
       if (values[i] < 0 || values[i] >= MAX ((gint64) n_classes, 1))
         {
-          dimr_error_set (error, DIMR_ERROR_REQUEST, _("“%s”: entry %" PRIu64 " of “y” is %" PRId64
-                                                                   ", but the configuration has room for classes 0 to %u"), self->path, i, values[i], n_classes - 1);
+          dimr_error_set (error, DIMR_ERROR_REQUEST,
+                          _("“%s”: entry %" PRIu64 " of “y” is %" PRId64
+                            ", but the configuration has room for classes 0 to %u"), self->path, i, values[i], n_classes - 1);
           return FALSE;
         }
       self->labels[i] = (gint32) values[i];

@@ -102,8 +102,9 @@ read_classes (Samples           *self,
     {
       if (values[i] < 0 || values[i] >= (gint64) config->num_classes)
         {
-          dimr_error_set (error, DIMR_ERROR_REQUEST, _("Entry %u of 's%u.y' is %" PRId64
-                                                                   ", but the classes of this model are 0 to %u"), i, step, values[i], config->num_classes - 1);
+          dimr_error_set (error, DIMR_ERROR_REQUEST,
+                          _("Entry %u of 's%u.y' is %" PRId64
+                            ", but the classes of this model are 0 to %u"), i, step, values[i], config->num_classes - 1);
           return FALSE;
         }
       self->y[i] = (gint32) values[i];

@@ -146,7 +146,8 @@ check_classes (DimrRun  *self,
     return TRUE;
   if (n_known != self->config->num_classes)
     {
-      dimr_error_set (error, DIMR_ERROR_REQUEST, _("“%s” holds pictures of %u classes: set \"num_classes\" of the configuration to that, it is %u"),
+      dimr_error_set (error, DIMR_ERROR_REQUEST,
+                      _("“%s” holds pictures of %u classes: set \"num_classes\" of the configuration to that, it is %u"),
                       self->options->data, n_known, self->config->num_classes);
       return FALSE;
     }

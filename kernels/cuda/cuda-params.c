@@ -194,7 +194,8 @@ upload_turned (CudaParams        *self,
 
   if (in == NULL || out == NULL)
     {
-      dimr_error_set (error, DIMR_ERROR_MEMORY, _("There is no memory to load a convolution of %zu numbers; close other programs"), layout->n_elements);
+      dimr_error_set (error, DIMR_ERROR_MEMORY,
+                      _("There is no memory to load a convolution of %zu numbers; close other programs"), layout->n_elements);
       return FALSE;
     }
   for (gsize i = 0; i < n; i++)
