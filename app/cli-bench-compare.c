@@ -204,10 +204,10 @@ print_pair (const Pair *pair)
   g_autofree char *now = format_value (pair, pair->now);
   g_autofree char *ratio = g_strdup_printf ("%.3f", get_ratio (pair));
 
-  studio_bench_print_cell (pair->what, 28);
-  studio_bench_print_cell (then, -14);
-  studio_bench_print_cell (now, -14);
-  studio_bench_print_cell (ratio, -9);
+  studio_cli_print_cell (pair->what, 28);
+  studio_cli_print_cell (then, -14);
+  studio_cli_print_cell (now, -14);
+  studio_cli_print_cell (ratio, -9);
   g_print ("%s\n", get_ratio (pair) < DROP ? _("  slower") : "");
 }
 
@@ -236,10 +236,10 @@ studio_bench_stored_tell (StudioBenchStored       *self,
   if (!json)
     {
       g_print (_("\nAgainst %s (%s)\n"), self->path, get_string (self, "date"));
-      studio_bench_print_cell ("", 28);
-      studio_bench_print_cell (_("stored"), -14);
-      studio_bench_print_cell (_("now"), -14);
-      studio_bench_print_cell (_("ratio"), -9);
+      studio_cli_print_cell ("", 28);
+      studio_cli_print_cell (_("stored"), -14);
+      studio_cli_print_cell (_("now"), -14);
+      studio_cli_print_cell (_("ratio"), -9);
       g_print ("\n");
     }
   for (guint i = 0; i < pairs->len; i++)

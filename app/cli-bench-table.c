@@ -25,23 +25,13 @@ studio_bench_get_roofline (const StudioBenchResult *self,
   return self->has_peaks ? MAX (2 * (double) macs / self->peaks.flops, (double) bytes / self->peaks.bytes) : 0;
 }
 
-/* printf() counts bytes; "×" has two. */
-void
-studio_bench_print_cell (const char *text,
-                         int         width)
-{
-  const int blanks = ABS (width) - (int) g_utf8_strlen (text, -1);
-
-  g_print ("%*s%s%*s", width < 0 && blanks > 0 ? blanks : 0, "", text, width > 0 && blanks > 0 ? blanks : 0, "");
-}
-
 static void
 print_seconds (double seconds,
                int    width)
 {
   g_autofree char *text = studio_bench_format_seconds (seconds);
 
-  studio_bench_print_cell (text, width);
+  studio_cli_print_cell (text, width);
 }
 
 /* "  312.5" of 1e9, or a dash where there is nothing to tell. */
@@ -52,7 +42,7 @@ print_rate (double amount,
 {
   g_autofree char *text = amount > 0 && seconds > 0 ? g_strdup_printf ("%.1f", amount / seconds / 1e9) : g_strdup ("–");
 
-  studio_bench_print_cell (text, width);
+  studio_cli_print_cell (text, width);
 }
 
 static void
@@ -61,7 +51,7 @@ print_share (double share,
 {
   g_autofree char *text = share > 0 ? g_strdup_printf ("%.0f %%", 100 * share) : g_strdup ("–");
 
-  studio_bench_print_cell (text, width);
+  studio_cli_print_cell (text, width);
 }
 
 void
@@ -92,7 +82,7 @@ show_step (const StudioBenchResult *self,
   g_autofree char *weights = studio_cli_format_bytes (step->param_bytes);
   g_autofree char *arena = studio_cli_format_bytes (step->arena_bytes);
 
-  studio_bench_print_cell (batch, -6);
+  studio_cli_print_cell (batch, -6);
   print_seconds (seconds, -11);
   print_seconds (step->time.p10, -10);
   print_seconds (step->time.p90, -10);
@@ -102,8 +92,8 @@ show_step (const StudioBenchResult *self,
   print_rate ((double) step->bytes, seconds, -8);
   print_share (self->has_peaks ? (double) step->bytes / seconds / self->peaks.bytes : 0, -7);
   print_seconds (step->compile_seconds, -10);
-  studio_bench_print_cell (weights, -11);
-  studio_bench_print_cell (arena, -12);
+  studio_cli_print_cell (weights, -11);
+  studio_cli_print_cell (arena, -12);
   g_print ("\n");
 }
 
@@ -122,7 +112,7 @@ studio_bench_show_steps (const StudioBenchResult *self)
 
   g_print ("\n");
   for (guint i = 0; i < G_N_ELEMENTS (columns); i++)
-    studio_bench_print_cell (columns[i].title, columns[i].width);
+    studio_cli_print_cell (columns[i].title, columns[i].width);
   g_print ("\n");
   for (guint i = 0; i < self->steps->len; i++)
     show_step (self, &g_array_index (self->steps, DimrBenchStep, i));
@@ -138,9 +128,9 @@ show_op (const StudioBenchResult *self,
   const double roofline = studio_bench_get_roofline (self, op->macs, op->bytes);
   g_autofree char *count = g_strdup_printf ("%u", op->count);
 
-  studio_bench_print_cell (dimr_op_get_info (op->op)->name, op_widths[0]);
-  studio_bench_print_cell (op->shape, op_widths[1]);
-  studio_bench_print_cell (count, op_widths[2]);
+  studio_cli_print_cell (dimr_op_get_info (op->op)->name, op_widths[0]);
+  studio_cli_print_cell (op->shape, op_widths[1]);
+  studio_cli_print_cell (count, op_widths[2]);
   print_seconds (op->seconds, op_widths[3]);
   print_share (op->seconds / step->ops_seconds, op_widths[4]);
   print_rate (2 * (double) op->macs, op->seconds, op_widths[5]);
@@ -162,7 +152,7 @@ studio_bench_show_ops (const StudioBenchResult *self,
     return;
   g_print (_("\nBatch %u, operation by operation: %s (a whole evaluation: %s)\n"), step->batch, sum, whole);
   for (guint i = 0; i < G_N_ELEMENTS (titles); i++)
-    studio_bench_print_cell (titles[i], op_widths[i]);
+    studio_cli_print_cell (titles[i], op_widths[i]);
   g_print ("\n");
   while (n < step->n_ops && step->ops[n].seconds > MIN_SHARE * step->ops_seconds)
     show_op (self, step, &step->ops[n++]);

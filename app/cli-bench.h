@@ -55,9 +55,6 @@ void     studio_bench_show_pictures  (const StudioBenchResult *self);
 void     studio_bench_show_memory    (const StudioBenchResult *self);
 /* "12.3 ms", "1.23 s" (transfer full) */
 char    *studio_bench_format_seconds (double                   seconds);
-/* Prints @text and blanks up to @width columns, on its left where @width is below 0. */
-void     studio_bench_print_cell     (const char              *text,
-                                      int                      width);
 /* Seconds that the device's peaks allow for the work; 0 where they are not known. */
 double   studio_bench_get_roofline   (const StudioBenchResult *self,
                                       guint64                  macs,

@@ -165,6 +165,15 @@ studio_cli_print_path (const char *path)
   fflush (stdout);
 }
 
+void
+studio_cli_print_cell (const char *text,
+                       int         width)
+{
+  const int blanks = ABS (width) - (int) g_utf8_strlen (text, -1);
+
+  g_print ("%*s%s%*s", width < 0 && blanks > 0 ? blanks : 0, "", text, width > 0 && blanks > 0 ? blanks : 0, "");
+}
+
 JsonBuilder *
 studio_cli_event_new (const char *event)
 {

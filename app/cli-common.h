@@ -79,6 +79,11 @@ gboolean        studio_cli_run      (StudioCliWork  work,
  * another program looks for a file of that name. */
 void            studio_cli_print_path (const char *path);
 
+/* Prints @text and blanks up to @width columns, on its left where @width is below 0; printf() counts bytes,
+ * and "×" or "ä" has two. */
+void            studio_cli_print_cell (const char *text,
+                                       int         width);
+
 /* JSON lines: an open object with its "event"; members are added, then it is printed (transfer full). */
 JsonBuilder    *studio_cli_event_new    (const char  *event);
 void            studio_cli_event_string (JsonBuilder *event,

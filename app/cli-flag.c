@@ -98,11 +98,15 @@ print_json (const Row *row)
 static void
 print_text (const Row *row)
 {
-  if (row->judged)
-    g_print ("%-10s %6.1f %9.4f  %-24s ", row->flagged ? _("flagged") : "", 100 * row->share, row->probability,
-             dimr_classes_get (row->asked)->name);
-  else
-    g_print ("%-10s %6s %9s  %-24s ", "", "—", "—", row->asked >= 0 ? dimr_classes_get (row->asked)->name : "—");
+  g_autofree char *share = row->judged ? g_strdup_printf ("%.1f", 100 * row->share) : g_strdup ("—");
+  g_autofree char *probability = row->judged ? g_strdup_printf ("%.4f", row->probability) : g_strdup ("—");
+
+  studio_cli_print_cell (row->judged && row->flagged ? _("flagged") : "", 10);
+  studio_cli_print_cell (share, -7);
+  studio_cli_print_cell (probability, -10);
+  g_print ("  ");
+  studio_cli_print_cell (row->asked >= 0 ? dimr_classes_get (row->asked)->name : "—", 24);
+  g_print (" ");
   studio_cli_print_path (row->path);
 }
 
