@@ -10,6 +10,7 @@ WordNet ids. What to look at is the order of the effects, not the figures.
   ablations.py --program build/dev/app/dimr --data PICTURES --validation PICTURES --output runs --steps 3000
   ablations.py --program build/dev/app/dimr --data train --validation val --output runs --config CONFIG --pictures 50
   ablations.py --program build/dev/app/dimr --data drawn --validation drawn --output runs --only base,no-glu
+  ablations.py --configs --output forms
 """
 import argparse
 import copy
@@ -51,14 +52,18 @@ FORMS = {
 }
 
 
+def write_config(path, change, base):
+    config = copy.deepcopy(base)
+    change(config)
+    config.pop('training', None)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(config, indent=1) + '\n')
+
+
 def train(arguments, name, change, base):
     run = Path(arguments.output) / name
     if not (run / 'run.json').exists():
-        config = copy.deepcopy(base)
-        change(config)
-        config.pop('training', None)
-        run.mkdir(parents=True, exist_ok=True)
-        (run / 'config.json').write_text(json.dumps(config, indent=1))
+        write_config(run / 'config.json', change, base)
         command = ['--config', run / 'config.json', '--data', arguments.data, '--validation', arguments.validation]
     else:
         command = ['--resume']
@@ -92,10 +97,11 @@ def judge(arguments, name):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--program', required=True)
-    parser.add_argument('--data', required=True)
-    parser.add_argument('--validation', required=True)
+    parser.add_argument('--program', help='dimr')
+    parser.add_argument('--data')
+    parser.add_argument('--validation')
     parser.add_argument('--output', required=True)
+    parser.add_argument('--configs', action='store_true', help='only write OUTPUT/FORM.json, for `dimr train --config`')
     parser.add_argument('--config', default=BASE, help='of the base form')
     parser.add_argument('--steps', type=int, default=3000)
     parser.add_argument('--batch', type=int, default=64)
@@ -109,6 +115,12 @@ def main():
     arguments = parser.parse_args()
     base = json.loads(Path(arguments.config).read_text())
     names = arguments.only.split(',') if arguments.only else list(FORMS)
+    if arguments.configs:
+        for name in names:
+            write_config(Path(arguments.output) / f'{name}.json', FORMS[name][1], base)
+        return
+    if not (arguments.program and arguments.data and arguments.validation):
+        parser.error('--program, --data and --validation are needed to train')
     rows = []
     for name in names:
         value = train(arguments, name, FORMS[name][1], base)
