@@ -31,7 +31,7 @@ def no_multi_scale_loss(config):
 
 
 def single_resolution(config):
-    """One Transformer on the lowest map, which makes the picture by itself from patches."""
+    """The last branch, which sees the noisy picture and nothing of lower ones; far smaller than the whole."""
     config['stage_configs'] = config['stage_configs'][-1:]
     config['loss_coeffs'] = [1]
 
@@ -75,6 +75,12 @@ def train(arguments, name, change, base):
         rows = [row for row in csv.DictReader(file) if row['validation_loss']]
     last = max(key for key in rows[-1] if key.startswith('validation_branch'))
     return float(rows[-1][last])
+
+
+def count_parameters(arguments, name):
+    lines = subprocess.run([arguments.program, 'info', Path(arguments.output) / name / 'config.json', '--json'], check=True,
+                           stdout=subprocess.PIPE, text=True).stdout
+    return json.loads(lines.splitlines()[0])['parameters']
 
 
 def judge(arguments, name):
@@ -124,11 +130,11 @@ def main():
     rows = []
     for name in names:
         value = train(arguments, name, FORMS[name][1], base)
-        rows.append([name, f'{value:.5f}', FORMS[name][0]])
+        rows.append([name, f'{count_parameters(arguments, name) / 1e6:.2f} M', f'{value:.5f}', FORMS[name][0]])
         if arguments.pictures:
             distance, share = judge(arguments, name)
-            rows[-1][2:2] = [f'{distance:.2f}', f'{100 * share:.1f} %']
-    columns = ['form', 'mean square', *(['Fréchet distance', 'class named'] if arguments.pictures else []), 'what it is']
+            rows[-1][3:3] = [f'{distance:.2f}', f'{100 * share:.1f} %']
+    columns = ['form', 'parameters', 'mean square', *(['Fréchet distance', 'class named'] if arguments.pictures else []), 'what it is']
     print(f'\n{arguments.steps} steps of {arguments.batch}; mean square of the full-resolution branch on validation pictures\n')
     for row in (columns, ['---'] * len(columns), *rows):
         print('| ' + ' | '.join(row) + ' |')
