@@ -57,6 +57,7 @@ double              dimr_reference_compare        (const DimrReference *self,
                                                    guint                row,
                                                    float                probability,
                                                    double              *surprise);
+/* Classes that it knows. */
 guint               dimr_reference_get_n_known    (const DimrReference *self);
 /* Real pictures of every size. */
 guint64             dimr_reference_get_n_pictures (const DimrReference *self);

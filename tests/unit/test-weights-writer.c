@@ -47,24 +47,6 @@ tear_down (Fixture      *f,
   g_free (f->folder);
 }
 
-static void
-assert_same (DimrWeights *got,
-             DimrWeights *expected)
-{
-  const char **names = dimr_weights_peek_names (expected);
-
-  g_assert_cmpstrv (dimr_weights_peek_names (got), names);
-  for (guint i = 0; names[i] != NULL; i++)
-    {
-      DimrTensor *a = dimr_weights_peek (got, names[i]), *b = dimr_weights_peek (expected, names[i]);
-
-      g_assert_cmpint (dimr_tensor_get_dtype (a), ==, dimr_tensor_get_dtype (b));
-      g_assert_true (dimr_shape_equal (dimr_tensor_peek_shape (a), dimr_tensor_peek_shape (b)));
-      g_assert_cmpmem (dimr_tensor_peek_data (a), dimr_tensor_get_n_bytes (a),
-                       dimr_tensor_peek_data (b), dimr_tensor_get_n_bytes (b));
-    }
-}
-
 static DimrWeights *
 open_reference (const char *file)
 {
@@ -115,7 +97,7 @@ test_what_was_written_is_read (Fixture      *f,
   g_assert_cmpuint (progress.total, ==, progress.last);
   again = dimr_weights_open (f->path, NULL, &error);
   g_assert_no_error (error);
-  assert_same (again, weights);
+  assert_same_weights (again, weights);
   g_assert_cmpstr (dimr_weights_get_metadata (again, "format"), ==, dimr_weights_get_metadata (weights, "format"));
 }
 

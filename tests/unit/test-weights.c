@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "core/base/dimr-error.h"
-#include "core/weights/dimr-weights-private.h"
+#include "weights-builder.h"
 
 #include <json-glib/json-glib.h>
 #include <string.h>
@@ -18,27 +17,6 @@ open_ok (const char *path)
   return weights;
 }
 
-/* Same names, and for each the same type, shape and bytes. */
-static void
-assert_same (DimrWeights *got,
-             DimrWeights *expected)
-{
-  const char **names = dimr_weights_peek_names (expected);
-
-  g_assert_cmpstrv (dimr_weights_peek_names (got), names);
-  g_assert_cmpuint (dimr_weights_get_n_tensors (got), ==, g_strv_length ((char **) names));
-  g_assert_cmpuint (dimr_weights_get_n_bytes (got), ==, dimr_weights_get_n_bytes (expected));
-  for (guint i = 0; names[i] != NULL; i++)
-    {
-      DimrTensor *a = dimr_weights_peek (got, names[i]), *b = dimr_weights_peek (expected, names[i]);
-
-      g_assert_cmpint (dimr_tensor_get_dtype (a), ==, dimr_tensor_get_dtype (b));
-      g_assert_true (dimr_shape_equal (dimr_tensor_peek_shape (a), dimr_tensor_peek_shape (b)));
-      g_assert_cmpmem (dimr_tensor_peek_data (a), dimr_tensor_get_n_bytes (a),
-                       dimr_tensor_peek_data (b), dimr_tensor_get_n_bytes (b));
-    }
-}
-
 static void
 test_checkpoint_equals_its_expectation (gconstpointer user_data)
 {
@@ -47,7 +25,7 @@ test_checkpoint_equals_its_expectation (gconstpointer user_data)
   g_autofree char *expectation = g_strconcat (FORMATS "good/", row[1], ".expect.safetensors", NULL);
   g_autoptr (DimrWeights) got = open_ok (file), expected = open_ok (expectation);
 
-  assert_same (got, expected);
+  assert_same_weights (got, expected);
   g_assert_cmpstr (dimr_weights_get_format (got), ==, row[2]);
   g_assert_cmpstr (dimr_weights_get_table (got), ==, row[3]);
   g_assert_cmpstr (dimr_weights_get_path (got), ==, file);
@@ -348,7 +326,7 @@ test_model_equals_its_safetensors (gconstpointer folder)
   g_autofree char *safetensors = g_build_filename (folder, "model.safetensors", NULL);
   g_autoptr (DimrWeights) got = open_ok (pth), expected = open_ok (safetensors);
 
-  assert_same (got, expected);
+  assert_same_weights (got, expected);
   g_assert_cmpstr (dimr_weights_get_table (got), ==, NULL);
 }
 
@@ -424,7 +402,7 @@ test_pages_come_and_go (void)
           }
       dimr_weights_prefetch (weights, stranger);
       dimr_weights_release (weights, stranger);
-      assert_same (weights, untouched);
+      assert_same_weights (weights, untouched);
     }
   g_assert_cmpmem (dimr_tensor_peek_data (stranger), dimr_tensor_get_n_bytes (stranger), values, 3 * 2048 * sizeof *values);
 }

@@ -184,3 +184,24 @@ open_made (GByteArray *file)
   g_assert_no_error (error);
   return weights;
 }
+
+/* Same names, and for each the same type, shape and bytes. */
+static inline void
+assert_same_weights (DimrWeights *got,
+                     DimrWeights *expected)
+{
+  const char **names = dimr_weights_peek_names (expected);
+
+  g_assert_cmpstrv (dimr_weights_peek_names (got), names);
+  g_assert_cmpuint (dimr_weights_get_n_tensors (got), ==, g_strv_length ((char **) names));
+  g_assert_cmpuint (dimr_weights_get_n_bytes (got), ==, dimr_weights_get_n_bytes (expected));
+  for (guint i = 0; names[i] != NULL; i++)
+    {
+      DimrTensor *a = dimr_weights_peek (got, names[i]), *b = dimr_weights_peek (expected, names[i]);
+
+      g_assert_cmpint (dimr_tensor_get_dtype (a), ==, dimr_tensor_get_dtype (b));
+      g_assert_true (dimr_shape_equal (dimr_tensor_peek_shape (a), dimr_tensor_peek_shape (b)));
+      g_assert_cmpmem (dimr_tensor_peek_data (a), dimr_tensor_get_n_bytes (a),
+                       dimr_tensor_peek_data (b), dimr_tensor_get_n_bytes (b));
+    }
+}
